@@ -1,0 +1,2 @@
+export type { ByteSource } from "./byte-source.ts";
+export type { Checkpoint, TensorRef } from "./checkpoint.ts";
