@@ -1,1 +1,1 @@
-export {};
+export type { GemmaConfig, LayerType, PaliGemmaConfig, SiglipConfig, WeightDType } from "./types.ts";
