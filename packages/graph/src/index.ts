@@ -1,1 +1,10 @@
-export {};
+export { buildGraph, type Attribute, type Graph, type GraphModel, type Initializer, type Node, type NodeCall, type Port } from "./graph.ts";
+export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.ts";
+export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
+export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
+export { checkpointWeights, declaredWeights, type Weights } from "./weights.ts";
+export { add, cast, div, geluTanh, mul, relu, scalar, softmax, sub, tanh } from "./operators/elementwise.ts";
+export { argMax, concat, gather, integers, replaceRows, reshape, transpose } from "./operators/shape.ts";
+export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
+export { layerNorm, rmsNorm } from "./operators/norms.ts";
+export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";

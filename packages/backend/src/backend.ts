@@ -1,0 +1,78 @@
+import type { DType, NdArray, OnProgress } from "@paligemma/core";
+import type { GraphModel, Target } from "@paligemma/graph";
+
+/**
+ * An array that lives where the backend keeps its arrays (the memory of its worker, or of the GPU). Owned by whoever got
+ * it; `dispose` frees it, and using it afterwards is an error.
+ */
+export interface Tensor extends Disposable {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /**
+   * Rows `[start, end)` along the first axis, as a window on the same memory: writing one shows in the other. Disposing a
+   * window does nothing; a window ends with its tensor.
+   */
+  rows(start: number, end: number): Tensor;
+  dispose(): void;
+}
+
+/** What a graph is fed: an array of the caller (copied in, or moved if the backend wants it) or a tensor that is there. */
+export type Feeds = Readonly<Record<string, NdArray | Tensor>>;
+
+/** Where the outputs of one run go. An output named nowhere is computed but not handed out. */
+export interface RunOptions {
+  /** Outputs to bring to the caller as arrays. */
+  readonly host?: readonly string[];
+  /** Outputs to leave on the device as new tensors, which the caller disposes. */
+  readonly device?: readonly string[];
+  /** Outputs to write into tensors that exist (a window of a cache, say), of exactly the output's type and shape. */
+  readonly into?: Readonly<Record<string, Tensor>>;
+  /** Aborted before or during the run: the run rejects with `signal.reason`, what was running is left to end by itself. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a run handed out. */
+export interface RunResult {
+  readonly host: Readonly<Record<string, NdArray>>;
+  readonly device: Readonly<Record<string, Tensor>>;
+}
+
+/** A compiled graph, ready to run. Runs of one session are done one after another, in the order they were asked for. */
+export interface Session extends AsyncDisposable {
+  readonly model: GraphModel;
+  run(feeds: Feeds, options: RunOptions): Promise<RunResult>;
+  dispose(): Promise<void>;
+}
+
+/** How to compile. */
+export interface CompileOptions {
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/** Something that runs graphs. */
+export interface Backend extends AsyncDisposable {
+  /** For messages: "onnxruntime-node 1.30.0 on cpu". */
+  readonly name: string;
+  readonly target: Target;
+  /** Throws `backend/compile` with the runtime's own words as `cause`. */
+  compile(model: GraphModel, options?: CompileOptions): Promise<Session>;
+  /** Zeros on the device. */
+  allocate(dtype: DType, shape: readonly number[]): Promise<Tensor>;
+  /** A copy of `array` on the device. */
+  upload(array: NdArray): Promise<Tensor>;
+  /** A copy of `tensor` for the caller. */
+  download(tensor: Tensor): Promise<NdArray>;
+  /** Copies `from` into `to`; both of one type and shape, and not overlapping. */
+  copy(from: Tensor, to: Tensor): Promise<void>;
+  /** Frees everything; what still runs rejects with `backend/disposed`. */
+  dispose(): Promise<void>;
+}
+
+/** How backends are made: throws `backend/unavailable`, saying why and what to do. */
+export type CreateBackend<Options> = (options?: Options) => Promise<Backend>;
+
+/** True for a tensor of a backend, false for an array of the host. */
+export function isTensor(value: NdArray | Tensor): value is Tensor {
+  return "rows" in value;
+}

@@ -1,0 +1,47 @@
+import { PaliGemmaError } from "@paligemma/core";
+import { formatShape, type GraphModel, type Port } from "@paligemma/graph";
+import type { Feeds, RunOptions } from "./backend.ts";
+
+/**
+ * Checks a run against the graph before the runtime sees it: every input fed, nothing fed that is no input, formats equal,
+ * known dimensions equal, equal names equal sizes; outputs exist and are asked for once. Throws `backend/feeds` or
+ * `backend/outputs`, listing all that is wrong.
+ */
+export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): void {
+  const faults: string[] = [];
+  const sizes = new Map<string, { readonly size: number; readonly by: string }>();
+  for (const port of model.inputs) faults.push(...inputFaults(port, feeds, sizes));
+  const inputs = new Set(model.inputs.map((port) => port.name));
+  for (const name of Object.keys(feeds)) if (!inputs.has(name)) faults.push(`${name} is no input`);
+  if (faults.length > 0) {
+    throw new PaliGemmaError("backend/feeds", `the graph ${model.name} cannot be fed so: ${faults.join("; ")}. Inputs are ${model.inputs.map((p) => p.name).join(", ")}`);
+  }
+  const asked = [...(options.host ?? []), ...(options.device ?? []), ...Object.keys(options.into ?? {})];
+  const outputs = new Set(model.outputs.map((port) => port.name));
+  const wrong = asked.filter((name, i) => !outputs.has(name) || asked.indexOf(name) !== i);
+  if (wrong.length > 0 || asked.length === 0) {
+    const what = asked.length === 0 ? "no output was asked for" : `${wrong.join(", ")} is unknown or asked for twice`;
+    throw new PaliGemmaError("backend/outputs", `graph ${model.name}: ${what}. Outputs are ${[...outputs].join(", ")}`);
+  }
+}
+
+function inputFaults(port: Port, feeds: Feeds, sizes: Map<string, { readonly size: number; readonly by: string }>): string[] {
+  const fed = feeds[port.name];
+  if (!fed) return [`${port.name} is missing`];
+  if (fed.dtype !== port.dtype) return [`${port.name} is ${fed.dtype}, the graph takes ${port.dtype}`];
+  const faults: string[] = [];
+  if (fed.shape.length !== port.shape.length) {
+    return [`${port.name} is ${formatShape(fed.shape)}, the graph takes ${formatShape(port.shape)}`];
+  }
+  port.shape.forEach((dimension, axis) => {
+    const size = fed.shape[axis]!;
+    if (typeof dimension === "number") {
+      if (size !== dimension) faults.push(`${port.name} is ${formatShape(fed.shape)}, the graph takes ${formatShape(port.shape)}`);
+      return;
+    }
+    const seen = sizes.get(dimension);
+    if (!seen) sizes.set(dimension, { size, by: port.name });
+    else if (seen.size !== size) faults.push(`${dimension} is ${seen.size} in ${seen.by} and ${size} in ${port.name}`);
+  });
+  return faults;
+}

@@ -1,0 +1,122 @@
+import { PaliGemmaError, ndArray } from "@paligemma/core";
+import type { Graph } from "../graph.ts";
+import { formatShape, type Value } from "../value.ts";
+import { add, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
+import { matMul } from "./linear.ts";
+import { concat, gather, reshape, transpose } from "./shape.ts";
+
+/** Sizes of one attention. */
+export interface AttentionOptions {
+  readonly heads: number;
+  /** Fewer than `heads`: each is shared by heads / keyValueHeads consecutive query heads. */
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+  /** Factor of the scores q · k. */
+  readonly scale: number;
+  /** scores ← cap · tanh(scores / cap), before the mask (Gemma 2). */
+  readonly softcap?: number | null;
+  /** Added to the scores: [batch, 1, queries, keys], 0 where a query may look. */
+  readonly mask?: Value;
+}
+
+/**
+ * Attention of q [batch, queries, heads · headDim] over k, v [batch, keys, keyValueHeads · headDim]
+ * → [batch, queries, heads · headDim]. The best operator of the target is taken; all give the same numbers.
+ */
+export function attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
+  const { heads, keyValueHeads, headDim, scale, softcap, mask } = options;
+  if (q.shape[2] !== heads * headDim || k.shape[2] !== keyValueHeads * headDim || heads % keyValueHeads !== 0) {
+    throw new PaliGemmaError(
+      "graph/shape",
+      `attention: ${heads} heads over ${keyValueHeads} of ${headDim}, but q is ${formatShape(q.shape)} and k ${formatShape(k.shape)}`,
+    );
+  }
+  const { fused } = q.graph.target;
+  if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
+    return q.graph.node({
+      op: "MultiHeadAttention",
+      domain: "com.microsoft",
+      inputs: [q, k, v],
+      attributes: { num_heads: { int: heads }, scale: { float: scale } },
+      outputs: [q],
+    })[0]!;
+  }
+  if (fused.has("Attention")) {
+    return q.graph.node({
+      op: "Attention",
+      inputs: mask ? [q, k, v, mask] : [q, k, v],
+      attributes: {
+        q_num_heads: { int: heads },
+        kv_num_heads: { int: keyValueHeads },
+        scale: { float: scale },
+        softcap: { float: softcap ?? 0 },
+        is_causal: { int: 0 },
+      },
+      outputs: [q],
+    })[0]!;
+  }
+  return plainAttention(q, k, v, options);
+}
+
+/**
+ * The same with matrix products only. Without causality inside the operator every query row stands for itself, so the
+ * query heads that share a key head are folded into its rows and nothing is repeated.
+ */
+function plainAttention(q: Value, k: Value, v: Value, { heads, keyValueHeads, headDim, scale, softcap, mask }: AttentionOptions): Value {
+  const g = q.graph;
+  const [batch, queries] = [q.shape[0]!, q.shape[1]!];
+  const keys = k.shape[1]!;
+  const group = heads / keyValueHeads;
+  const rows = typeof queries === "number" ? group * queries : `${group}*${queries}`;
+  const folded = reshape(transpose(reshape(q, [batch, queries, heads, headDim]), [0, 2, 1, 3]), [batch, keyValueHeads, rows, headDim]);
+  const kt = transpose(reshape(k, [batch, keys, keyValueHeads, headDim]), [0, 2, 3, 1]);
+  const vt = transpose(reshape(v, [batch, keys, keyValueHeads, headDim]), [0, 2, 1, 3]);
+  let scores = matMul(mul(folded, scalar(g, scale)), kt);
+  if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap))), scalar(g, softcap));
+  if (mask) {
+    const open = reshape(scores, [batch, heads, queries, keys]);
+    scores = reshape(add(open, mask), [batch, keyValueHeads, rows, keys]);
+  }
+  const mixed = matMul(softmax(scores), vt);
+  return reshape(transpose(reshape(mixed, [batch, heads, queries, headDim]), [0, 2, 1, 3]), [batch, queries, heads * headDim]);
+}
+
+/** Cosines and sines of rotary positions: two tables [positions, headDim / 2]. */
+export interface RotaryTables {
+  readonly cos: Value;
+  readonly sin: Value;
+}
+
+/** Tables for positions 0 … positions − 1: angle = position · theta^(−2j / headDim), j = 0 … headDim / 2 − 1. */
+export function rotaryTables(g: Graph, options: { readonly positions: number; readonly headDim: number; readonly theta: number }): RotaryTables {
+  const { positions, headDim, theta } = options;
+  const half = headDim / 2;
+  const cos = new Float32Array(positions * half);
+  const sin = new Float32Array(positions * half);
+  for (let j = 0; j < half; j++) {
+    // The reference rounds the frequency and the angle to float32 before it takes the cosine.
+    const frequency = Math.fround(1 / theta ** ((2 * j) / headDim));
+    for (let position = 0; position < positions; position++) {
+      const angle = Math.fround(position * frequency);
+      cos[position * half + j] = Math.cos(angle);
+      sin[position * half + j] = Math.sin(angle);
+    }
+  }
+  return { cos: g.constant(ndArray("float32", [positions, half], cos)), sin: g.constant(ndArray("float32", [positions, half], sin)) };
+}
+
+/** x [batch, tokens, heads · headDim] rotated by its positions (int64 [batch, tokens]), halves as pairs ("NeoX"). */
+export function rotate(x: Value, positions: Value, tables: RotaryTables, heads: number): Value {
+  const g = x.graph;
+  if (g.target.fused.has("RotaryEmbedding")) {
+    return g.node({ op: "RotaryEmbedding", inputs: [x, tables.cos, tables.sin, positions], attributes: { num_heads: { int: heads }, interleaved: { int: 0 } }, outputs: [x] })[0]!;
+  }
+  const [batch, tokens, width] = x.shape;
+  const half = (width as number) / heads / 2;
+  const parts = reshape(x, [batch!, tokens!, heads, 2, half]);
+  const pick = (i: number): Value => gather(parts, g.constant(ndArray("int64", [], BigInt64Array.of(BigInt(i)))), 3);
+  const at = (table: Value): Value => reshape(gather(table, positions), [batch!, tokens!, 1, half]);
+  const [a, b, cos, sin] = [pick(0), pick(1), at(tables.cos), at(tables.sin)];
+  const turned = concat([sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))], 3);
+  return reshape(turned, x.shape);
+}

@@ -1,0 +1,59 @@
+import { PaliGemmaError } from "@paligemma/core";
+import { formatShape, type Value } from "../value.ts";
+import type { Weights } from "../weights.ts";
+import { reshape } from "./shape.ts";
+
+/** a · b over the last two axes, leading axes stretched over each other by equal names or 1. */
+export function matMul(a: Value, b: Value): Value {
+  const inner = a.shape.at(-1);
+  if (inner !== b.shape.at(-2)) {
+    throw new PaliGemmaError("graph/shape", `matMul: ${formatShape(a.shape)} times ${formatShape(b.shape)}: ${inner} against ${b.shape.at(-2)}`);
+  }
+  const lead = a.shape.length >= b.shape.length ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
+  return a.graph.node({ op: "MatMul", inputs: [a, b], outputs: [{ dtype: a.dtype, shape: [...lead, a.shape.at(-2)!, b.shape.at(-1)!] }] })[0]!;
+}
+
+/**
+ * x · Wᵀ (+ b) with the weight as torch stores it, [out, in], which nobody transposes: the operator takes it that way.
+ * x [..., in] → [..., out].
+ */
+export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value {
+  const [out, input] = weight.shape;
+  if (weight.shape.length !== 2 || x.shape.at(-1) !== input) {
+    throw new PaliGemmaError("graph/shape", `linear: ${formatShape(x.shape)} does not fit the weight ${weight.name} ${formatShape(weight.shape)}: ${x.shape.at(-1)} against ${input}`);
+  }
+  const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), input!]);
+  const product = x.graph.node({
+    op: "Gemm",
+    inputs: bias ? [flat, weight, bias] : [flat, weight],
+    attributes: { transB: { int: 1 } },
+    outputs: [{ dtype: x.dtype, shape: [flat.shape[0]!, out!] }],
+  })[0]!;
+  return x.shape.length === 2 ? product : reshape(product, [...x.shape.slice(0, -1), out!]);
+}
+
+/** The linear layer at `w`: `weight` [out, in] and, where asked for, `bias` [out]. x [..., in] → [..., out]. */
+export function linear(x: Value, w: Weights, out: number, options: { readonly bias?: boolean } = {}): Value {
+  const input = x.shape.at(-1);
+  if (typeof input !== "number") throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
+  return multiplyTransposed(x, w.tensor("weight", [out, input]), options.bias ? w.tensor("bias", [out]) : undefined);
+}
+
+/**
+ * Convolution of pictures x [n, channels, height, width] with `weight` [out, channels, k, k], stride k and no padding: one
+ * output per patch, [n, out, height/k, width/k].
+ */
+export function patches(x: Value, w: Weights, out: number, size: number): Value {
+  const [n, channels, height, width] = x.shape;
+  if (typeof channels !== "number" || typeof height !== "number" || typeof width !== "number") {
+    throw new PaliGemmaError("graph/shape", `patches: ${formatShape(x.shape)} must be [n, channels, height, width] with known sizes`);
+  }
+  const grid = [Math.floor(height / size), Math.floor(width / size)];
+  return x.graph.node({
+    op: "Conv",
+    inputs: [x, w.tensor("weight", [out, channels, size, size]), w.tensor("bias", [out])],
+    attributes: { kernel_shape: { ints: [size, size] }, strides: { ints: [size, size] } },
+    outputs: [{ dtype: x.dtype, shape: [n!, out, ...grid] }],
+  })[0]!;
+}
+

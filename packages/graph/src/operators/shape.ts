@@ -1,0 +1,78 @@
+import { PaliGemmaError, ndArray } from "@paligemma/core";
+import type { Graph } from "../graph.ts";
+import { formatShape, type Dim, type Shape, type Value } from "../value.ts";
+
+/** int64 constant [n]. */
+export function integers(g: Graph, values: readonly number[]): Value {
+  return g.constant(ndArray("int64", [values.length], BigInt64Array.from(values.map(BigInt))));
+}
+
+function knownProduct(shape: Shape): number {
+  return shape.reduce<number>((product, d) => (typeof d === "number" ? product * d : product), 1);
+}
+
+/**
+ * The same elements under another shape. Named dimensions stand for sizes known at run time; a name that `x` does not have
+ * is the product of what is left over (at most one). Throws `graph/shape` where the known sizes cannot fit.
+ */
+export function reshape(x: Value, shape: Shape): Value {
+  const g = x.graph;
+  const names = (s: Shape): string[] => s.filter((d) => typeof d === "string").toSorted();
+  if (names(x.shape).join() === names(shape).join() && knownProduct(x.shape) !== knownProduct(shape)) {
+    throw new PaliGemmaError("graph/shape", `reshape: ${formatShape(x.shape)} has other elements than ${formatShape(shape)}`);
+  }
+  const output = { dtype: x.dtype, shape };
+  // 0 copies the dimension at the same place, −1 is the one that is worked out: enough for most, and free.
+  const spare = shape.filter((d, i) => typeof d === "string" && d !== x.shape[i]).length;
+  if (spare <= 1) {
+    const wanted = shape.map((d, i) => (typeof d === "number" ? d : d === x.shape[i] ? 0 : -1));
+    return g.node({ op: "Reshape", inputs: [x, integers(g, wanted)], outputs: [output] })[0]!;
+  }
+  const parts = shape.map((d) => (typeof d === "number" ? integers(g, [d]) : g.size(d)));
+  const wanted = g.node({ op: "Concat", inputs: parts, attributes: { axis: { int: 0 } }, outputs: [{ dtype: "int64", shape: [shape.length] }] });
+  return g.node({ op: "Reshape", inputs: [x, wanted[0]!], outputs: [output] })[0]!;
+}
+
+/** x with its axes in another order. */
+export function transpose(x: Value, order: readonly number[]): Value {
+  if (order.length !== x.shape.length || order.toSorted().some((axis, i) => axis !== i)) {
+    throw new PaliGemmaError("graph/axes", `transpose: [${order.join(", ")}] is no order of the axes of ${formatShape(x.shape)}`);
+  }
+  const shape = order.map((axis) => x.shape[axis]!);
+  return x.graph.node({ op: "Transpose", inputs: [x], attributes: { perm: { ints: order } }, outputs: [{ dtype: x.dtype, shape }] })[0]!;
+}
+
+/** The parts one after another along `axis`; `length` names the joint size where it is not a plain sum of numbers. */
+export function concat(parts: readonly Value[], axis: number, length?: string): Value {
+  const first = parts[0]!;
+  for (const part of parts) {
+    const fits = part.shape.length === first.shape.length && part.shape.every((d, i) => i === axis || d === first.shape[i]);
+    if (!fits || part.dtype !== first.dtype) {
+      throw new PaliGemmaError("graph/shape", `concat along ${axis}: ${first.dtype} ${formatShape(first.shape)} and ${part.dtype} ${formatShape(part.shape)} do not fit`);
+    }
+  }
+  const sizes = parts.map((part) => part.shape[axis]!);
+  const joint: Dim = length ?? (sizes.every((s) => typeof s === "number") ? (sizes as number[]).reduce((a, b) => a + b, 0) : sizes.join("+"));
+  const shape = first.shape.map((d, i) => (i === axis ? joint : d));
+  return first.graph.node({ op: "Concat", inputs: parts, attributes: { axis: { int: axis } }, outputs: [{ dtype: first.dtype, shape }] })[0]!;
+}
+
+/** Rows of `table` [rows, …] at `indices` (int64) along `axis`: the indices' shape replaces that axis. */
+export function gather(table: Value, indices: Value, axis: number = 0): Value {
+  const shape = [...table.shape.slice(0, axis), ...indices.shape, ...table.shape.slice(axis + 1)];
+  return table.graph.node({ op: "Gather", inputs: [table, indices], attributes: { axis: { int: axis } }, outputs: [{ dtype: table.dtype, shape }] })[0]!;
+}
+
+/** `x` [rows, width] with the rows numbered by `places` (int64 [n, 1]) replaced by `rows` [n, width]. */
+export function replaceRows(x: Value, places: Value, rows: Value): Value {
+  if (x.shape.length !== 2 || rows.shape.length !== 2 || x.shape[1] !== rows.shape[1]) {
+    throw new PaliGemmaError("graph/shape", `replaceRows: rows ${formatShape(rows.shape)} do not fit into ${formatShape(x.shape)}`);
+  }
+  return x.graph.node({ op: "ScatterND", inputs: [x, places, rows], outputs: [x] })[0]!;
+}
+
+/** Index of the largest element of each row of the last axis, the first of equals, as int64 [...]. */
+export function argMax(x: Value): Value {
+  const attributes = { axis: { int: -1 }, keepdims: { int: 0 }, select_last_index: { int: 0 } };
+  return x.graph.node({ op: "ArgMax", inputs: [x], attributes, outputs: [{ dtype: "int64", shape: x.shape.slice(0, -1) }] })[0]!;
+}

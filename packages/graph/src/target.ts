@@ -1,0 +1,45 @@
+import type { DType } from "@paligemma/core";
+
+/** Fused operators that not every device has (right and fast); graphs fall back to plain ones without them. */
+export type FusedOperator =
+  | "Attention" // ai.onnx 23: grouped heads, additive mask and soft-capping
+  | "MultiHeadAttention" // com.microsoft: equal heads
+  | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
+  | "RotaryEmbedding" // ai.onnx 23
+  | "MatMulNBits"; // com.microsoft: block-quantised weights
+
+/** What a device can do, as plain data: graph code reads this and never asks where it runs. */
+export interface Target {
+  /** "cpu", "cuda", "webgpu", … */
+  readonly name: string;
+  /** Format that arithmetic is done in. */
+  readonly compute: "float32" | "float16" | "bfloat16";
+  /** Formats of weights that the device reads from the file as they are (others must be converted when loading). */
+  readonly stored: ReadonlySet<DType>;
+  readonly fused: ReadonlySet<FusedOperator>;
+}
+
+/** onnxruntime's CPU provider: float32 arithmetic, half-precision weights converted once at load. */
+export const CPU: Target = {
+  name: "cpu",
+  compute: "float32",
+  stored: new Set<DType>(["float32", "float16", "bfloat16"]),
+  fused: new Set(["Attention", "MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+};
+
+/** onnxruntime's CUDA provider with float32 arithmetic. */
+export const CUDA: Target = { ...CPU, name: "cuda" };
+
+/**
+ * onnxruntime-web's WebGPU provider. No ai.onnx Attention there (it would run on the CPU), no bfloat16; attention over
+ * few heads is written with plain operators, which is right on every adapter.
+ */
+export const WEBGPU: Target = {
+  name: "webgpu",
+  compute: "float32",
+  stored: new Set<DType>(["float32"]),
+  fused: new Set(["SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+};
+
+/** onnxruntime-web's WebAssembly provider. */
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]) };
