@@ -1,1 +1,5 @@
-export {};
+export { gemma, type Context, type KeyValues } from "./network.ts";
+export { GEMMA_PREFIX, cacheNames, gemmaGraph, type DecoderGraphOptions } from "./decoder-graph.ts";
+export { loadGemma, type GemmaDecoder, type LoadGemmaOptions, type Prompt, type StartOptions } from "./decoder.ts";
+export { prefixLmMask, type MaskOptions } from "./mask.ts";
+export { DecoderState, type Scores } from "./state.ts";

@@ -4,7 +4,7 @@ export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueTyp
 export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
 export { checkpointWeights, declaredWeights, type Weights } from "./weights.ts";
 export { add, cast, div, geluTanh, mul, relu, scalar, softmax, sub, tanh } from "./operators/elementwise.ts";
-export { argMax, concat, gather, integers, replaceRows, reshape, transpose } from "./operators/shape.ts";
+export { argMax, concat, gather, integers, reshape, transpose, where } from "./operators/shape.ts";
 export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";

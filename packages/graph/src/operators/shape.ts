@@ -1,6 +1,7 @@
 import { PaliGemmaError, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
 import { formatShape, type Dim, type Shape, type Value } from "../value.ts";
+import { broadcast } from "./elementwise.ts";
 
 /** int64 constant [n]. */
 export function integers(g: Graph, values: readonly number[]): Value {
@@ -63,12 +64,13 @@ export function gather(table: Value, indices: Value, axis: number = 0): Value {
   return table.graph.node({ op: "Gather", inputs: [table, indices], attributes: { axis: { int: axis } }, outputs: [{ dtype: table.dtype, shape }] })[0]!;
 }
 
-/** `x` [rows, width] with the rows numbered by `places` (int64 [n, 1]) replaced by `rows` [n, width]. */
-export function replaceRows(x: Value, places: Value, rows: Value): Value {
-  if (x.shape.length !== 2 || rows.shape.length !== 2 || x.shape[1] !== rows.shape[1]) {
-    throw new PaliGemmaError("graph/shape", `replaceRows: rows ${formatShape(rows.shape)} do not fit into ${formatShape(x.shape)}`);
+/** `a` where `condition` (bool) holds, else `b`; all three stretched over each other. */
+export function where(condition: Value, a: Value, b: Value): Value {
+  if (condition.dtype !== "bool" || a.dtype !== b.dtype) {
+    throw new PaliGemmaError("graph/dtype", `where: condition is ${condition.dtype} (must be bool), the choices are ${a.dtype} and ${b.dtype}`);
   }
-  return x.graph.node({ op: "ScatterND", inputs: [x, places, rows], outputs: [x] })[0]!;
+  const shape = broadcast("where", condition.shape, broadcast("where", a.shape, b.shape));
+  return a.graph.node({ op: "Where", inputs: [condition, a, b], outputs: [{ dtype: a.dtype, shape }] })[0]!;
 }
 
 /** Index of the largest element of each row of the last axis, the first of equals, as int64 [...]. */

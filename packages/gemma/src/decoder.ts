@@ -1,0 +1,122 @@
+import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
+import type { GemmaConfig } from "@paligemma/config";
+import { PaliGemmaError, type NdArray } from "@paligemma/core";
+import { formatShape } from "@paligemma/graph";
+import { canonicalNames, type Checkpoint } from "@paligemma/weights";
+import { rowPicker } from "./cache.ts";
+import { gemmaGraph, type DecoderGraphOptions } from "./decoder-graph.ts";
+import { DecoderState } from "./state.ts";
+
+/** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
+export interface Prompt {
+  /** [batch, tokens] */
+  readonly inputIds: NdArray<"int64">;
+  /** [batch, tokens], 1 for real tokens. Default: all 1. */
+  readonly attentionMask?: NdArray<"int64">;
+  /**
+   * [batch, tokens], 0 for the prefix, whose tokens see each other, 1 for what is causal. Default: all prefix for a decoder
+   * with images (a PaliGemma prompt), all causal without.
+   */
+  readonly tokenTypeIds?: NdArray<"int64">;
+  /** Rows for the image tokens, in the order of the tokens through the batch. [features, hidden] */
+  readonly imageFeatures?: NdArray | Tensor;
+}
+
+/** How a state is set up. */
+export interface StartOptions {
+  /** Positions to make room for beyond the prompt; the cache grows when they are used up. Default 64. */
+  readonly expectedTokens?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A Gemma decoder on a backend. The caller disposes it; its states end with it. */
+export interface GemmaDecoder extends AsyncDisposable {
+  readonly config: GemmaConfig;
+  /** A batch of prompts, ready to be continued. Nothing runs before scores are asked for. The caller disposes the state. */
+  start(prompt: Prompt, options?: StartOptions): DecoderState;
+  /**
+   * Logits of chosen positions of a prompt, [asked, vocabulary]; `rows` count through the batch, row · tokens + position.
+   * Throws `gemma/prompt` for a prompt that does not fit together.
+   */
+  logits(prompt: Prompt, rows: readonly number[], options?: { readonly signal?: AbortSignal }): Promise<NdArray<"float32">>;
+  dispose(): Promise<void>;
+}
+
+/** What a decoder is made from: any checkpoint with Gemma's tensors, in any spelling, PaliGemma's included. */
+export interface LoadGemmaOptions extends DecoderGraphOptions, CompileOptions {
+  readonly config: GemmaConfig;
+  readonly checkpoint: Checkpoint;
+  readonly backend: Backend;
+  /** With images: the id whose rows are replaced by image features. */
+  readonly imageTokenIndex?: number;
+}
+
+/** What states share. */
+export interface DecoderParts {
+  readonly backend: Backend;
+  readonly config: GemmaConfig;
+  readonly session: Session;
+  readonly picker: () => Promise<Session>;
+  readonly imageTokenIndex: number | undefined;
+}
+
+/** Compiles a decoder on a backend. Throws what `weights` and `backend` throw: missing tensors, wrong shapes, no runtime. */
+export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder> {
+  const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, ...compile } = options;
+  const images = imageTokenIndex !== undefined;
+  const model = gemmaGraph(config, backend.target, canonicalNames(checkpoint), { images, finalSoftcap });
+  const session = await backend.compile(model, { ...(compile.onProgress && { onProgress: compile.onProgress }), ...(compile.signal && { signal: compile.signal }) });
+  const pick = rowPicker(backend, config);
+  let picker: Promise<Session> | undefined;
+  const parts: DecoderParts = { backend, config, session, picker: () => (picker ??= pick()), imageTokenIndex };
+  async function dispose(): Promise<void> {
+    await session.dispose();
+    await (await picker)?.dispose();
+  }
+  return {
+    config,
+    start: (prompt, start) => new DecoderState(parts, checkPrompt(prompt, parts), start),
+    async logits(prompt, rows, { signal } = {}) {
+      using state = new DecoderState(parts, checkPrompt(prompt, parts), { expectedTokens: 0, ...(signal && { signal }) });
+      return await state.promptLogits(rows);
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** A prompt, row by row, with every default filled in. */
+export interface CheckedPrompt {
+  readonly ids: readonly number[][];
+  readonly valid: readonly Uint8Array[];
+  readonly types: readonly Uint8Array[];
+  readonly features: NdArray | Tensor | undefined;
+}
+
+function checkPrompt({ inputIds, attentionMask, tokenTypeIds, imageFeatures }: Prompt, { config, imageTokenIndex }: DecoderParts): CheckedPrompt {
+  const [batch, tokens] = inputIds.shape;
+  const fail = (what: string): never => {
+    throw new PaliGemmaError("gemma/prompt", what);
+  };
+  if (inputIds.shape.length !== 2 || !batch || !tokens) return fail(`inputIds are ${formatShape(inputIds.shape)}, a prompt is [batch, tokens] with at least one of each`);
+  for (const [name, array] of Object.entries({ attentionMask, tokenTypeIds })) {
+    if (array && array.shape.join() !== inputIds.shape.join()) fail(`${name} is ${formatShape(array.shape)}, inputIds are ${formatShape(inputIds.shape)}; they must be alike`);
+  }
+  const rowsOf = (array: NdArray<"int64"> | undefined, missing: number): Uint8Array[] =>
+    Array.from({ length: batch }, (_, b) =>
+      array ? Uint8Array.from(array.data.subarray(b * tokens, (b + 1) * tokens), Number) : new Uint8Array(tokens).fill(missing),
+    );
+  const ids = Array.from({ length: batch }, (_, b) => Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number));
+  let images = 0;
+  for (const row of ids) {
+    for (const id of row) {
+      if (id === imageTokenIndex) images++;
+      else if (id < 0 || id >= config.vocabSize) fail(`token id ${id} is outside the vocabulary of ${config.vocabSize}`);
+    }
+  }
+  const valid = rowsOf(attentionMask, 1);
+  valid.forEach((row, b) => row.includes(1) || fail(`row ${b} is all padding; give it at least one token`));
+  const features = imageFeatures?.shape[0] ?? 0;
+  if (features !== images) fail(`Image features and image tokens do not match: tokens: ${images}, features: ${features}. Each image needs its block of image tokens in inputIds, and each block its image`);
+  return { ids, valid, types: rowsOf(tokenTypeIds, imageTokenIndex === undefined ? 1 : 0), features: imageFeatures };
+}

@@ -1,0 +1,167 @@
+import type { Backend, CompileOptions, Tensor } from "@paligemma/backend";
+import { releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
+import { PaliGemmaError, type NdArray } from "@paligemma/core";
+import { loadGemma, type DecoderState, type GemmaDecoder, type Prompt } from "@paligemma/gemma";
+import { formatShape } from "@paligemma/graph";
+import { canonicalNames, matchTensors, type Checkpoint } from "@paligemma/weights";
+import { crossEntropy, targetsOf } from "./loss.ts";
+import { visionGraph } from "./network.ts";
+
+/** What goes into the model, as `Processor.process` makes it. */
+export interface ForwardInputs {
+  /** [images, channels, size, size] in −1 … 1, in the order of their blocks of image tokens. */
+  readonly pixelValues?: NdArray<"float32">;
+  /** [batch, tokens] */
+  readonly inputIds: NdArray<"int64">;
+  /** [batch, tokens], 0 for padding. Default: no padding. */
+  readonly attentionMask?: NdArray<"int64">;
+  /** [batch, tokens], 0 for the prefix, 1 for the suffix. Default: 1 where there is a label, else 0. */
+  readonly tokenTypeIds?: NdArray<"int64">;
+  /** [batch, tokens], −100 for what is not taught. With them comes the loss. */
+  readonly labels?: NdArray<"int64">;
+}
+
+/** What to hand out. */
+export interface ForwardOptions {
+  /**
+   * Positions to give logits of: the last k of each row, or these. Default: all, which is 1 MB per position for the
+   * released vocabulary.
+   */
+  readonly logitsToKeep?: number | readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+/** What came out. */
+export interface ForwardOutputs {
+  /** [batch, kept, vocabulary] */
+  readonly logits: NdArray<"float32">;
+  /** Mean cross-entropy in nats over all labels of the batch; only with labels. */
+  readonly loss?: number;
+}
+
+/** What a model is made from. */
+export interface CreateModelOptions extends CompileOptions {
+  readonly config: PaliGemmaConfig;
+  readonly checkpoint: Checkpoint;
+  readonly backend: Backend;
+  /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers; greedy answers are the same. */
+  readonly finalSoftcap?: boolean;
+}
+
+/** PaliGemma's two networks on a backend, without a processor: tokens and pixels in, logits out. */
+export interface PaliGemmaModel extends AsyncDisposable {
+  readonly config: PaliGemmaConfig;
+  readonly decoder: GemmaDecoder;
+  /** Pixels [images, channels, size, size] → rows for image tokens [images · patches, hidden], on the device; the caller disposes them. */
+  encodeImages(pixels: NdArray<"float32">, options?: { readonly signal?: AbortSignal }): Promise<Tensor>;
+  /** Logits of chosen positions and, with labels, the loss. */
+  forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
+  /** The prompt of `inputs`, ready to be continued; its cache makes room for `expectedTokens`. The caller disposes the state. */
+  start(inputs: ForwardInputs, options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal }): Promise<DecoderState>;
+  dispose(): Promise<void>;
+}
+
+/** Tensors that a checkpoint may hold without harm: the head is the token table again. */
+const OPTIONAL = new Set(["language_model.lm_head.weight"]);
+
+/**
+ * Compiles both networks. Throws `weights/mismatch` listing all missing, superfluous and misshapen tensors at once.
+ */
+export async function createModel(options: CreateModelOptions): Promise<PaliGemmaModel> {
+  const { config, backend, finalSoftcap = false, onProgress, signal } = options;
+  const checkpoint = canonicalNames(options.checkpoint);
+  matchTensors(checkpoint, releasedTensors(config), { optional: OPTIONAL });
+  const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
+  const vision = await backend.compile(visionGraph(config, backend.target, checkpoint), compile);
+  const { text, imageTokenIndex } = config;
+  const decoder = await loadGemma({ config: text, checkpoint, backend, imageTokenIndex, finalSoftcap, ...compile }).catch(async (error: unknown) => {
+    await vision.dispose();
+    throw error;
+  });
+
+  async function encodeImages(pixels: NdArray<"float32">, run: { readonly signal?: AbortSignal } = {}): Promise<Tensor> {
+    const { numChannels, imageSize } = config.vision;
+    const [images = 0, ...picture] = pixels.shape;
+    if (picture.join() !== [numChannels, imageSize, imageSize].join() || images === 0) {
+      throw new PaliGemmaError("paligemma/pixels", `pixelValues are ${formatShape(pixels.shape)}, this checkpoint takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; prepare pictures with its own processor`);
+    }
+    const rows = config.numImageTokens;
+    const features = await backend.allocate(backend.target.compute, [images * rows, text.hiddenSize]);
+    const size = numChannels * imageSize * imageSize;
+    try {
+      // One picture at a time: attention over its patches is what takes memory.
+      for (let i = 0; i < images; i++) {
+        const one = { dtype: "float32", shape: [1, ...picture], data: pixels.data.slice(i * size, (i + 1) * size) } as const;
+        await vision.run({ pixel_values: one }, { into: { image_features: features.rows(i * rows, (i + 1) * rows) }, ...run });
+      }
+    } catch (error) {
+      features.dispose();
+      throw error;
+    }
+    return features;
+  }
+
+  async function withPrompt<T>(inputs: ForwardInputs, run: { readonly signal?: AbortSignal }, use: (prompt: Prompt) => Promise<T>): Promise<T> {
+    const features = inputs.pixelValues && (await encodeImages(inputs.pixelValues, run));
+    try {
+      const { inputIds, attentionMask } = inputs;
+      const tokenTypeIds = inputs.tokenTypeIds ?? (inputs.labels && typesOf(inputs.labels));
+      return await use({ inputIds, ...(attentionMask && { attentionMask }), ...(tokenTypeIds && { tokenTypeIds }), ...(features && { imageFeatures: features }) });
+    } finally {
+      features?.dispose();
+    }
+  }
+
+  async function dispose(): Promise<void> {
+    await Promise.all([vision.dispose(), decoder.dispose()]);
+  }
+
+  return {
+    config,
+    decoder,
+    encodeImages,
+    async forward(inputs, { logitsToKeep = 0, signal: abort } = {}) {
+      const { inputIds, labels } = inputs;
+      const targets = labels && targetsOf(labels, inputIds, text.vocabSize);
+      const kept = keptRows(inputIds.shape, logitsToKeep);
+      const asked = [...new Set([...kept, ...(targets ?? []).map((t) => t.row)])];
+      const place = new Map(asked.map((row, i) => [row, i]));
+      const run = abort ? { signal: abort } : {};
+      const all = await withPrompt(inputs, run, (prompt) => decoder.logits(prompt, asked, run));
+      const shape = [inputIds.shape[0]!, kept.length / inputIds.shape[0]!, text.vocabSize];
+      const data = asked.length === kept.length ? all.data : all.data.slice(0, kept.length * text.vocabSize);
+      const logits = { dtype: "float32", shape, data } as const;
+      return targets ? { logits, loss: crossEntropy(all, targets, (row) => place.get(row)!) } : { logits };
+    },
+    async start(inputs, { expectedTokens, signal: abort } = {}) {
+      const features = inputs.pixelValues && (await encodeImages(inputs.pixelValues, abort ? { signal: abort } : {}));
+      const { inputIds, attentionMask, tokenTypeIds } = inputs;
+      try {
+        const prompt = { inputIds, ...(attentionMask && { attentionMask }), ...(tokenTypeIds && { tokenTypeIds }), ...(features && { imageFeatures: features }) };
+        const state = decoder.start(prompt, { ...(expectedTokens !== undefined && { expectedTokens }), ...(abort && { signal: abort }) });
+        // The prompt runs here, so that the features can go: what is kept of them is in the cache.
+        await state.logits();
+        return state;
+      } finally {
+        features?.dispose();
+      }
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+function typesOf(labels: NdArray<"int64">): NdArray<"int64"> {
+  return { ...labels, data: labels.data.map((label) => (label === -100n ? 0n : 1n)) };
+}
+
+/** Rows of [batch · tokens] whose logits are handed out. */
+function keptRows([batch = 0, tokens = 0]: readonly number[], keep: number | readonly number[]): readonly number[] {
+  const last = typeof keep === "number" && keep > 0 ? keep : tokens;
+  const positions = typeof keep === "number" ? Array.from({ length: Math.min(last, tokens) }, (_, i) => tokens - Math.min(last, tokens) + i) : keep;
+  const wrong = positions.find((p) => !Number.isInteger(p) || p < 0 || p >= tokens);
+  if (wrong !== undefined || (typeof keep === "number" && (keep < 0 || !Number.isInteger(keep)))) {
+    throw new PaliGemmaError("paligemma/logits", `logitsToKeep ${String(wrong ?? keep)} is no position of a prompt of ${tokens} tokens`);
+  }
+  return Array.from({ length: batch }, (_, b) => positions.map((p) => b * tokens + p)).flat();
+}

@@ -1,0 +1,44 @@
+import { add, attention, geluTanh, layerNorm, linear, patches, reshape, transpose, type Value, type Weights } from "@paligemma/graph";
+import type { SiglipConfig } from "@paligemma/config";
+
+// Axes: n images · c channels · h, w pixels · p patches, row by row · d hidden size · f intermediate size
+
+/**
+ * SigLIP's vision encoder: pixels [n, c, h, w] in −1 … 1 → one vector per patch [n, p, d], after the last layer norm.
+ * There is no class token and no pooling. Source: arXiv 2303.15343 and transformers 5.18, models/siglip.
+ */
+export function siglip(pixels: Value, w: Weights, c: SiglipConfig): Value {
+  let x = embed(pixels, w.at("embeddings"), c);
+  for (let i = 0; i < c.numHiddenLayers; i++) x = block(x, w.at("encoder", "layers", i), c);
+  return layerNorm(x, w.at("post_layernorm"), c.layerNormEps);
+}
+
+/** Each patch becomes a vector, to which the learned vector of its place is added. */
+function embed(pixels: Value, w: Weights, c: SiglipConfig): Value {
+  const d = c.hiddenSize;
+  const p = (c.imageSize / c.patchSize) ** 2;
+  const grid = patches(pixels, w.at("patch_embedding"), d, c.patchSize); // [n, d, √p, √p]
+  const x = transpose(reshape(grid, [pixels.shape[0]!, d, p]), [0, 2, 1]); // [n, p, d]
+  return add(x, w.at("position_embedding").tensor("weight", [p, d]));
+}
+
+/** Attention among all patches, then the two-layer perceptron, each on a normalised copy and added back. */
+function block(x: Value, w: Weights, c: SiglipConfig): Value {
+  x = add(x, selfAttention(layerNorm(x, w.at("layer_norm1"), c.layerNormEps), w.at("self_attn"), c));
+  return add(x, mlp(layerNorm(x, w.at("layer_norm2"), c.layerNormEps), w.at("mlp"), c));
+}
+
+function selfAttention(x: Value, w: Weights, c: SiglipConfig): Value {
+  const d = c.hiddenSize;
+  const heads = c.numAttentionHeads;
+  const headDim = d / heads;
+  const project = (name: string): Value => linear(x, w.at(name), d, { bias: true });
+  const [q, k, v] = [project("q_proj"), project("k_proj"), project("v_proj")];
+  const mixed = attention(q, k, v, { heads, keyValueHeads: heads, headDim, scale: headDim ** -0.5 });
+  return linear(mixed, w.at("out_proj"), d, { bias: true });
+}
+
+function mlp(x: Value, w: Weights, c: SiglipConfig): Value {
+  const h = geluTanh(linear(x, w.at("fc1"), c.intermediateSize, { bias: true })); // [n, p, f]
+  return linear(h, w.at("fc2"), c.hiddenSize, { bias: true });
+}
