@@ -1,1 +1,2 @@
-export {};
+export { createNodeBackend } from "./create.ts";
+export type { NodeBackendOptions } from "./options.ts";

@@ -1,0 +1,124 @@
+import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
+import { PaliGemmaError, bytesFor, viewAs, sizeOf, type DType, type NdArray } from "@paligemma/core";
+import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
+import { bytesOf, checkShape } from "./array-bytes.ts";
+import type { WorkerLink } from "./link.ts";
+import type { NodeBackendOptions } from "./options.ts";
+import type { CompileRequest, Slot } from "./protocol.ts";
+import { sessionOptions } from "./session-options.ts";
+import { NodeSession } from "./session.ts";
+import { NodeTensor, slotsOf } from "./tensor.ts";
+import { encodeWithWeights } from "./weight-files.ts";
+
+/** onnxruntime-node behind the worker's link. */
+export class NodeBackend implements Backend {
+  readonly name: string;
+  readonly target: Target;
+  readonly #link: WorkerLink;
+  readonly #options: NodeBackendOptions;
+
+  constructor(link: WorkerLink, version: string, options: NodeBackendOptions) {
+    const { device = "cpu" } = options;
+    this.name = `onnxruntime-node ${version} on ${device}`;
+    this.target = device === "cuda" ? CUDA : CPU;
+    this.#link = link;
+    this.#options = options;
+  }
+
+  compile(model: GraphModel, options: CompileOptions = {}): Promise<Session> {
+    this.#link.mustBeOpen();
+    return this.#compile(model, options);
+  }
+
+  async #compile(model: GraphModel, { onProgress, signal }: CompileOptions): Promise<Session> {
+    signal?.throwIfAborted();
+    const encoded = await encodeWithWeights(model, { onProgress, signal });
+    const bytes = alone(encoded.bytes);
+    const handed = encoded.handed.map(({ path, data }) => ({ path, data: alone(data) }));
+    const [id, session] = [this.#link.fresh(), this.#link.fresh()];
+    const request: CompileRequest = {
+      kind: "compile",
+      id,
+      session,
+      model: bytes,
+      handed,
+      options: sessionOptions(model, encoded.root, this.#options),
+      inputs: slots(model.inputs),
+      outputs: slots(model.outputs),
+    };
+    onProgress?.({ task: `compile ${model.name}`, done: 0, total: 1, unit: "items" });
+    const move = [bytes.buffer, ...handed.map(({ data }) => data.buffer)];
+    await this.#link.ask(request, `compile ${model.name}`, { move, signal }).catch((error: unknown) => {
+      // Aborted while it ran: whatever comes of it is freed.
+      this.#link.post({ kind: "release", id: this.#link.fresh(), session });
+      throw error;
+    });
+    onProgress?.({ task: `compile ${model.name}`, done: 1, total: 1, unit: "items" });
+    return new NodeSession(this.#link, session, model);
+  }
+
+  allocate(dtype: DType, shape: readonly number[]): Promise<Tensor> {
+    this.#link.mustBeOpen();
+    checkShape(shape, "the tensor to allocate");
+    const tensor = this.#link.fresh();
+    const request = { kind: "allocate", id: this.#link.fresh(), tensor, dtype, count: sizeOf(shape) } as const;
+    const made = NodeTensor.of(this.#link, tensor, dtype, [...shape]);
+    return this.#link.ask(request, `allocate ${dtype} ${formatShape(shape)}, ${bytesFor(dtype, sizeOf(shape))} bytes`).then(() => made);
+  }
+
+  upload(array: NdArray): Promise<Tensor> {
+    this.#link.mustBeOpen();
+    const { dtype, shape } = array;
+    const bytes = bytesOf(array, "the array to upload").slice().buffer as ArrayBuffer;
+    const tensor = this.#link.fresh();
+    const made = NodeTensor.of(this.#link, tensor, dtype, [...shape]);
+    return this.#link.ask({ kind: "upload", id: this.#link.fresh(), tensor, dtype, bytes }, `upload ${dtype} ${formatShape(shape)}`, { move: [bytes] }).then(() => made);
+  }
+
+  async #download({ id: tensor, start, slots: count, dtype, shape }: NodeTensor): Promise<NdArray> {
+    const reply = await this.#link.ask({ kind: "download", id: this.#link.fresh(), tensor, start, slots: count }, `download ${dtype} ${formatShape(shape)}`);
+    if (reply.kind !== "bytes") throw new PaliGemmaError("backend/worker", `a download was answered with ${reply.kind}`);
+    return { dtype, shape, data: viewAs(dtype, new Uint8Array(reply.bytes)) };
+  }
+
+  download(tensor: Tensor): Promise<NdArray> {
+    this.#link.mustBeOpen();
+    return this.#download(NodeTensor.use(tensor, this.#link, "the tensor to download"));
+  }
+
+  copy(from: Tensor, to: Tensor): Promise<void> {
+    this.#link.mustBeOpen();
+    const a = NodeTensor.use(from, this.#link, "the tensor to copy from");
+    const b = NodeTensor.use(to, this.#link, "the tensor to copy to");
+    if (a.dtype !== b.dtype || !sameShape(a.shape, b.shape)) {
+      throw new PaliGemmaError("backend/shape", `cannot copy ${a.dtype} ${formatShape(a.shape)} to ${b.dtype} ${formatShape(b.shape)}: types and shapes must be equal`);
+    }
+    if (a.id === b.id && a.start < b.start + b.slots && b.start < a.start + a.slots) {
+      throw new PaliGemmaError("backend/overlap", `cannot copy between overlapping rows of one tensor; copy by way of another tensor`);
+    }
+    const request = { kind: "copy", id: this.#link.fresh(), from: a.id, fromStart: a.start, to: b.id, toStart: b.start, slots: slotsOf(a.dtype, a.shape) } as const;
+    return this.#link.ask(request, "copy").then(() => undefined);
+  }
+
+  dispose(): Promise<void> {
+    return this.#link.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+function slots(ports: GraphModel["inputs"]): Slot[] {
+  return ports.map(({ name, dtype }) => {
+    if (dtype === "bfloat16") {
+      throw new PaliGemmaError("backend/compile", `${name} is bfloat16, which onnxruntime-node cannot take in or give out; cast to float32 inside the graph`);
+    }
+    return { name, dtype };
+  });
+}
+
+/** The bytes in a buffer of their own, which can be moved between threads. */
+function alone(view: Uint8Array): Uint8Array<ArrayBuffer> {
+  return (view.byteLength === view.buffer.byteLength ? view : view.slice()) as Uint8Array<ArrayBuffer>;
+}

@@ -1,0 +1,97 @@
+import type { DType } from "@paligemma/core";
+
+/** Name and format of an input or output of a session. */
+export interface Slot {
+  readonly name: string;
+  readonly dtype: DType;
+}
+
+/** Bytes that go to the runtime with the model, because they are no file that it can map. */
+export interface Handed {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
+
+/** In a run's list of feeds: the array lies in the message, not in the store. */
+export const IN_PAYLOAD = -1;
+
+/** In a run's list of fetches: the output is sent back. */
+export const TO_HOST = 0;
+/** In a run's list of fetches: the output becomes a tensor of the store. */
+export const TO_DEVICE = 1;
+/** In a run's list of fetches: the output is written into a tensor of the store. */
+export const TO_TENSOR = 2;
+
+/** A graph to be compiled. */
+export interface CompileRequest {
+  readonly kind: "compile";
+  readonly id: number;
+  readonly session: number;
+  readonly model: Uint8Array;
+  readonly handed: readonly Handed[];
+  readonly options: object;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+/** A run, as flat lists of numbers: they cross threads several times faster than objects do. */
+export interface RunRequest {
+  readonly kind: "run";
+  readonly id: number;
+  readonly session: number;
+  /** For each input, in order: tensor, first slot, slots, rank, dimensions. For `IN_PAYLOAD` the first byte stands for the first slot. */
+  readonly feeds: readonly number[];
+  /** For each output asked for: its index, `TO_…`, and for `TO_DEVICE` the tensor, for `TO_TENSOR` tensor, first slot, slots, rank, dimensions. */
+  readonly fetches: readonly number[];
+  /** Arrays of the caller, each at a multiple of 8 bytes. */
+  readonly payload?: ArrayBuffer;
+}
+
+/** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */
+export type Request =
+  | CompileRequest
+  | RunRequest
+  | { readonly kind: "allocate"; readonly id: number; readonly tensor: number; readonly dtype: DType; readonly count: number }
+  | { readonly kind: "upload"; readonly id: number; readonly tensor: number; readonly dtype: DType; readonly bytes: ArrayBuffer }
+  | { readonly kind: "download"; readonly id: number; readonly tensor: number; readonly start: number; readonly slots: number }
+  | CopyRequest
+  | { readonly kind: "release"; readonly id: number; readonly session: number }
+  | { readonly kind: "free"; readonly tensor: number }
+  /** Drops the request `id` if it has not begun: overtakes what waits. Not answered itself. */
+  | { readonly kind: "cancel"; readonly id: number }
+  /** Frees everything and ends the worker: overtakes what waits. */
+  | { readonly kind: "close" };
+
+/** Slots of one tensor to be written over those of another. */
+export interface CopyRequest {
+  readonly kind: "copy";
+  readonly id: number;
+  readonly from: number;
+  readonly fromStart: number;
+  readonly to: number;
+  readonly toStart: number;
+  readonly slots: number;
+}
+
+/** An error on its way between threads. */
+export interface Fault {
+  readonly code: "backend/compile" | "backend/run" | "backend/memory" | "backend/worker";
+  readonly text: string;
+}
+
+/** What the worker answers. `shapes` and `buffers` are those of the outputs to the host or the device, in the order asked for. */
+export type Reply =
+  | { readonly kind: "done"; readonly id: number }
+  | { readonly kind: "bytes"; readonly id: number; readonly bytes: ArrayBuffer }
+  | { readonly kind: "ran"; readonly id: number; readonly shapes: readonly (readonly number[])[]; readonly buffers: readonly ArrayBuffer[] }
+  | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
+  /** Cancelled before it began. */
+  | { readonly kind: "dropped"; readonly id: number };
+
+/** First message of a worker: the runtime is loaded, or why not. */
+export type Greeting =
+  | { readonly kind: "ready"; readonly protocol: number; readonly version: string }
+  | { readonly kind: "broken"; readonly text: string };
+
+/** Counted up when messages change, so that the worker of an older build is noticed. */
+export const PROTOCOL = 1;

@@ -1,0 +1,41 @@
+import { PaliGemmaError } from "@paligemma/core";
+import type { GraphModel } from "@paligemma/graph";
+import type { NodeBackendOptions } from "./options.ts";
+
+/**
+ * Folder that external data must lie in, as the runtime sees it: the root, so that every file of the machine can be
+ * mapped by its real path. Files of one graph must share it (one drive, on Windows).
+ */
+export function rootOf(paths: readonly string[]): string {
+  const roots = new Set(paths.map((path) => /^(?:[A-Za-z]:)?[\\/]/.exec(path)?.[0] ?? ""));
+  if (roots.has("") || roots.size > 1) {
+    throw new PaliGemmaError("backend/compile", `the weights of one graph must be absolute paths of one drive, these are of ${[...roots].map((root) => root || "a relative folder").join(", ")}`);
+  }
+  return [...roots][0] ?? "/";
+}
+
+/**
+ * Options of an onnxruntime session. The runtime takes unknown keys in silence and wants every value of `extra` as text:
+ * each key here is checked by a test for its effect.
+ */
+export function sessionOptions(model: GraphModel, root: string, { device = "cpu", threads, deviceId = 0 }: NodeBackendOptions): object {
+  // Packing copies every weight; only block-quantised products need it (a hundred times slower without).
+  const packed = model.nodes.some((node) => node.op === "MatMulNBits");
+  return {
+    executionProviders: device === "cuda" ? [{ name: "cuda", deviceId }] : ["cpu"],
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
+    // 4 is fatal: errors are thrown, and need not be printed as well.
+    logSeverityLevel: 4,
+    extra: {
+      session: {
+        model_external_initializers_file_folder_path: root,
+        disable_prepacking: packed ? "0" : "1",
+      },
+      optimization: {
+        // No limit: half-precision weights become float32 once at load. Above the default limit of 1 GiB a table would be
+        // converted at each run.
+        constant_folding_max_output_size_in_bytes: "0",
+      },
+    },
+  };
+}

@@ -1,0 +1,108 @@
+import { checkRun, isTensor, type Feeds, type RunOptions, type RunResult, type Session, type Tensor } from "@paligemma/backend";
+import { PaliGemmaError, viewAs, type NdArray } from "@paligemma/core";
+import type { GraphModel } from "@paligemma/graph";
+import { bytesOf } from "./array-bytes.ts";
+import type { WorkerLink } from "./link.ts";
+import { IN_PAYLOAD, TO_DEVICE, TO_HOST, TO_TENSOR } from "./protocol.ts";
+import { NodeTensor } from "./tensor.ts";
+
+/** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
+const ALIGNMENT = 8;
+
+/** A graph that the worker has compiled. */
+export class NodeSession implements Session {
+  readonly model: GraphModel;
+  readonly #link: WorkerLink;
+  readonly #id: number;
+  readonly #places: ReadonlyMap<string, number>;
+  #disposed = false;
+
+  constructor(link: WorkerLink, id: number, model: GraphModel) {
+    this.#link = link;
+    this.#id = id;
+    this.model = model;
+    this.#places = new Map(model.outputs.map((port, place) => [port.name, place]));
+  }
+
+  run(feeds: Feeds, options: RunOptions): Promise<RunResult> {
+    this.#link.mustBeOpen();
+    if (this.#disposed) throw new PaliGemmaError("backend/disposed", `the session of ${this.model.name} was disposed; compile the graph again`);
+    checkRun(this.model, feeds, options);
+    const packed = this.#pack(feeds);
+    const { host = [], device = [], into = {}, signal } = options;
+    const fetches: number[] = [];
+    for (const name of host) fetches.push(this.#places.get(name)!, TO_HOST);
+    const made = device.map((name) => {
+      const tensor = this.#link.fresh();
+      fetches.push(this.#places.get(name)!, TO_DEVICE, tensor);
+      return tensor;
+    });
+    for (const name in into) {
+      const { id, start, slots, shape } = NodeTensor.use(into[name]!, this.#link, `into ${name}`);
+      fetches.push(this.#places.get(name)!, TO_TENSOR, id, start, slots, shape.length, ...shape);
+    }
+    return this.#send(packed, fetches, { host, device, made, signal });
+  }
+
+  async #send(
+    packed: { readonly feeds: readonly number[]; readonly payload: ArrayBuffer | undefined },
+    fetches: readonly number[],
+    { host, device, made, signal }: { readonly host: readonly string[]; readonly device: readonly string[]; readonly made: readonly number[]; readonly signal: AbortSignal | undefined },
+  ): Promise<RunResult> {
+    const { feeds, payload } = packed;
+    const request = { kind: "run", id: this.#link.fresh(), session: this.#id, feeds, fetches, ...(payload && { payload }) } as const;
+    const reply = await this.#link.ask(request, `run ${this.model.name}`, { move: payload ? [payload] : [], signal }).catch((error: unknown) => {
+      for (const tensor of made) this.#link.post({ kind: "free", tensor });
+      throw error;
+    });
+    if (reply.kind !== "ran") throw new PaliGemmaError("backend/worker", `a run was answered with ${reply.kind}`);
+    const result: { host: Record<string, NdArray>; device: Record<string, Tensor> } = { host: {}, device: {} };
+    host.forEach((name, i) => {
+      const { dtype } = this.#output(name);
+      result.host[name] = { dtype, shape: reply.shapes[i]!, data: viewAs(dtype, new Uint8Array(reply.buffers[i]!)) };
+    });
+    device.forEach((name, i) => {
+      result.device[name] = NodeTensor.of(this.#link, made[i]!, this.#output(name).dtype, reply.shapes[host.length + i]!);
+    });
+    return result;
+  }
+
+  #output(name: string): GraphModel["outputs"][number] {
+    return this.model.outputs[this.#places.get(name)!]!;
+  }
+
+  /** Feeds as a flat list, the caller's arrays one after another in one buffer. */
+  #pack(given: Feeds): { readonly feeds: readonly number[]; readonly payload: ArrayBuffer | undefined } {
+    const feeds: number[] = [];
+    const arrays: { readonly bytes: Uint8Array; readonly at: number }[] = [];
+    let size = 0;
+    for (const { name } of this.model.inputs) {
+      const fed = given[name]!;
+      if (isTensor(fed)) {
+        const { id, start, slots, shape } = NodeTensor.use(fed, this.#link, name);
+        feeds.push(id, start, slots, shape.length, ...shape);
+      } else {
+        const bytes = bytesOf(fed, name);
+        feeds.push(IN_PAYLOAD, size, bytes.byteLength, fed.shape.length, ...fed.shape);
+        arrays.push({ bytes, at: size });
+        size += Math.ceil(bytes.byteLength / ALIGNMENT) * ALIGNMENT;
+      }
+    }
+    if (arrays.length === 0) return { feeds, payload: undefined };
+    const payload = new Uint8Array(size);
+    for (const { bytes, at } of arrays) payload.set(bytes, at);
+    return { feeds, payload: payload.buffer };
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#link.closed) return;
+    const id = this.#link.fresh();
+    await this.#link.ask({ kind: "release", id, session: this.#id }, `release ${this.model.name}`);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}

@@ -1,0 +1,85 @@
+import { createRequire } from "node:module";
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
+import type * as Runtime from "onnxruntime-node";
+import { Executor } from "./executor.ts";
+import { PROTOCOL, type Fault, type Greeting, type Reply, type Request } from "./protocol.ts";
+
+// The thread that onnxruntime lives in: its calls block whoever makes them.
+
+const port = parentPort!;
+const waiting: Request[] = [];
+let busy = false;
+let closing = false;
+
+function receive(request: Request): void {
+  if (request.kind === "cancel") drop(request.id);
+  else if (request.kind === "close") closing = true;
+  else waiting.push(request);
+}
+
+function drop(id: number): void {
+  const place = waiting.findIndex((request) => "id" in request && request.id === id);
+  if (place < 0) return;
+  waiting.splice(place, 1);
+  answer({ kind: "dropped", id });
+}
+
+function answer(reply: Reply, move: readonly ArrayBuffer[] = []): void {
+  port.postMessage(reply, move);
+}
+
+/** Works through the queue, in order. Before each request the port is emptied, so that cancelling overtakes. */
+async function work(executor: Executor): Promise<void> {
+  if (busy) return;
+  busy = true;
+  for (;;) {
+    for (let late = receiveMessageOnPort(port); late; late = receiveMessageOnPort(port)) receive(late.message as Request);
+    if (closing) break;
+    const request = waiting.shift();
+    if (!request) break;
+    try {
+      const made = await executor.execute(request);
+      if (made) answer(made.reply, made.move);
+    } catch (error) {
+      if ("id" in request) answer({ kind: "failed", id: request.id, fault: faultOf(request, error) });
+    }
+  }
+  busy = false;
+  if (closing) {
+    await executor.close();
+    port.close();
+  }
+}
+
+function faultOf(request: Request, error: unknown): Fault {
+  const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof RangeError && /allocation|array length/i.test(text)) return { code: "backend/memory", text };
+  if (/bad_alloc|failed to allocate memory/i.test(text)) return { code: "backend/memory", text };
+  if (request.kind === "compile") return { code: "backend/compile", text };
+  if (request.kind === "run") return { code: "backend/run", text };
+  return { code: "backend/worker", text };
+}
+
+function load(): Executor | undefined {
+  try {
+    const require = createRequire(import.meta.url);
+    const ort = require("onnxruntime-node") as typeof Runtime;
+    // What goes wrong is thrown; the runtime's own log would only repeat it on stderr.
+    ort.env.logLevel = "fatal";
+    const greeting: Greeting = { kind: "ready", protocol: PROTOCOL, version: ort.env.versions.node ?? "" };
+    port.postMessage(greeting);
+    return new Executor(ort);
+  } catch (error) {
+    const greeting: Greeting = { kind: "broken", text: error instanceof Error ? error.message : String(error) };
+    port.postMessage(greeting);
+    return undefined;
+  }
+}
+
+const executor = load();
+if (executor) {
+  port.on("message", (request: Request) => {
+    receive(request);
+    void work(executor);
+  });
+}
