@@ -1,1 +1,1 @@
-export {};
+export { drawDetections, type DrawDetectionsOptions } from "./draw-detections.ts";
