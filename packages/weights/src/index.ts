@@ -1,3 +1,20 @@
 export type { ByteSource } from "./byte-source.ts";
 export type { Checkpoint, TensorRef } from "./checkpoint.ts";
+export { LIMITS } from "./limits.ts";
+export { matchTensors, type MatchOptions } from "./match.ts";
 export type { ModelFiles } from "./model-files.ts";
+export { canonicalName, canonicalNames } from "./names.ts";
+export { openModel, weightPaths } from "./open-model.ts";
+export { openSafetensors } from "./safetensors/open.ts";
+export { safetensorsBytes } from "./safetensors/write.ts";
+export { blobSource, joinSources, memorySource, sliceSource } from "./sources.ts";
+export {
+  castTensor,
+  checkpointOf,
+  computedTensor,
+  ndTensor,
+  readTensor,
+  tensorPieces,
+  type FloatDType,
+} from "./tensors.ts";
+export { urlSource, type UrlSourceOptions } from "./url-source.ts";

@@ -1,1 +1,4 @@
-export {};
+export { fileSource } from "./file-source.ts";
+export { folderFiles } from "./folder-files.ts";
+export { openCheckpoint } from "./open-checkpoint.ts";
+export { writeSafetensors, writeShards, type ShardOptions, type WriteOptions } from "./write.ts";

@@ -1,0 +1,92 @@
+import { PaliGemmaError } from "@paligemma/core";
+import type { Checkpoint } from "./checkpoint.ts";
+import { LIMITS } from "./limits.ts";
+import type { ModelFiles } from "./model-files.ts";
+import { openSafetensors } from "./safetensors/open.ts";
+import { isObject, parseStrictJson } from "./strict-json.ts";
+
+const SINGLE = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+
+/**
+ * The weights among these files: `model.safetensors`, or the shards that `model.safetensors.index.json` lists, or the only
+ * `.safetensors` there is. Reads headers only. Throws `weights/no-file` where there are none.
+ */
+export async function openModel(
+  files: ModelFiles,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Checkpoint> {
+  const { signal } = options;
+  if (files.paths.has(SINGLE)) return openSafetensors(await files.open(SINGLE, signal), options);
+  if (files.paths.has(INDEX)) return openSharded(files, signal);
+  const others = [...files.paths].filter((path) => /^[^/]+\.safetensors$/.test(path) && !path.startsWith("adapter_"));
+  if (others.length === 1) return openSafetensors(await files.open(others[0]!, signal), options);
+  throw new PaliGemmaError("weights/no-file", noWeights(files, others));
+}
+
+/** Paths of the weight files that `openModel` would read, index included: what to download of a repository. */
+export async function weightPaths(files: ModelFiles, signal?: AbortSignal): Promise<readonly string[]> {
+  if (files.paths.has(SINGLE)) return [SINGLE];
+  if (files.paths.has(INDEX)) return [INDEX, ...new Set((await readIndex(files, signal)).values())];
+  return [...files.paths].filter((path) => /^[^/]+\.safetensors$/.test(path) && !path.startsWith("adapter_"));
+}
+
+async function openSharded(files: ModelFiles, signal: AbortSignal | undefined): Promise<Checkpoint> {
+  const index = await readIndex(files, signal);
+  const shards = [...new Set(index.values())];
+  const sources = await Promise.all(shards.map((path) => files.open(path, signal)));
+  const checkpoint = await openSafetensors(sources, signal ? { signal } : {});
+  const home = new Map(sources.map((source, i) => [source, shards[i]!]));
+  const astray = [...index].filter(([name, path]) => {
+    const ref = checkpoint.tensors.get(name);
+    return ref === undefined || home.get(ref.source) !== path;
+  });
+  if (astray.length === 0) return checkpoint;
+  const shown = astray.slice(0, LIMITS.listed).map(([name, path]) => `  ${name} is not in ${path}`);
+  throw new PaliGemmaError(
+    "weights/index",
+    `${INDEX} of ${files.name} does not describe its files (${astray.length} wrong); download it again:\n${shown.join("\n")}`,
+  );
+}
+
+/** Tensor → file of an index. */
+async function readIndex(files: ModelFiles, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
+  const source = await files.open(INDEX, signal);
+  if (source.size > LIMITS.indexBytes)
+    throw new PaliGemmaError(
+      "weights/limit",
+      `${source.name} has ${source.size} bytes, at most ${LIMITS.indexBytes} are read`,
+    );
+  const { weight_map: map } = parseStrictJson(await source.read(0, source.size, signal), source.name, "weights/index");
+  if (!isObject(map) || Object.keys(map).length === 0)
+    throw new PaliGemmaError("weights/index", `${source.name} has no weight_map of tensors and files`);
+  const index = new Map<string, string>();
+  for (const [name, path] of Object.entries(map)) {
+    // A name with a slash could lead out of the folder, and no released index has one.
+    if (typeof path !== "string" || !/^[^/\\]+\.safetensors$/.test(path)) {
+      throw new PaliGemmaError(
+        "weights/index",
+        `${source.name} places ${name} in ${JSON.stringify(path)?.slice(0, 80)}; allowed is a .safetensors file beside it`,
+      );
+    }
+    index.set(name, path);
+  }
+  const shards = new Set(index.values()).size;
+  if (shards > LIMITS.shards)
+    throw new PaliGemmaError(
+      "weights/limit",
+      `${source.name} lists ${shards} files, at most ${LIMITS.shards} are opened`,
+    );
+  return index;
+}
+
+function noWeights(files: ModelFiles, safetensors: readonly string[]): string {
+  const there = [...files.paths];
+  if (safetensors.length > 1)
+    return `${files.name} has several .safetensors and no index: ${safetensors.slice(0, LIMITS.listed).join(", ")}; open one of them by name`;
+  if (there.some((path) => path.startsWith("adapter_model.")))
+    return `${files.name} is an adapter: open the model it was trained on, and apply the adapter to it`;
+  if (there.some((path) => /\.(?:bin|pt|pth|ckpt|h5)$/.test(path)))
+    return `${files.name} has weights only as a pickle or HDF5, which are not read; convert them to safetensors`;
+  return `${files.name} has no .safetensors; it has ${there.length === 0 ? "no files" : there.slice(0, LIMITS.listed).join(", ")}`;
+}
