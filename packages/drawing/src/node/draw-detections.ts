@@ -1,4 +1,4 @@
-import sharp from "sharp";
+import sharp, { type OutputInfo } from "sharp";
 import { PaliGemmaError } from "../errors.ts";
 import { layoutDrawing, type DrawnObject, type LayoutOptions } from "../layout.ts";
 import { toSvg } from "../svg.ts";
@@ -28,7 +28,7 @@ export async function drawDetections(
     .toBuffer();
 }
 
-async function decode(image: Uint8Array): Promise<{ data: Buffer; info: sharp.OutputInfo }> {
+async function decode(image: Uint8Array): Promise<{ data: Buffer; info: OutputInfo }> {
   try {
     const upright = sharp(image, { limitInputPixels: MAX_PIXELS }).autoOrient().toColourspace("srgb");
     return await upright.raw().toBuffer({ resolveWithObject: true });
