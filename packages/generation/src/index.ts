@@ -1,1 +1,10 @@
-export {};
+export { OPTION_NAMES } from "./check-options.ts";
+export type { Constraint, TokenSet } from "./constraint.ts";
+export type { DecodingCost } from "./decode.ts";
+export { type GenerationErrorCode, PaliGemmaError } from "./errors.ts";
+export type { StopEvent, StreamEvent, TokenEvent } from "./events.ts";
+export { generate, type Generated, stream } from "./generate.ts";
+export type { GenerateOptions, LogitsProcessor, RowView, StoppingCriterion } from "./options.ts";
+export { createRandom } from "./random.ts";
+export type { StopReason } from "./row.ts";
+export type { Logits, LogitsSource } from "./source.ts";

@@ -1,0 +1,126 @@
+import { bindPlan } from "./bind-plan.ts";
+import { checkLogits, checkTokenIds, rowOf } from "./check-source.ts";
+import { type Choose, createChoose, record } from "./choose.ts";
+import type { StreamEvent } from "./events.ts";
+import { createFeed, type Fed, type Feed } from "./feed.ts";
+import { lookup } from "./lookup.ts";
+import type { BoundPlan, Plan } from "./plan.ts";
+import { answerLength, append, type Choice, createRows, type Row } from "./row.ts";
+import type { LogitsSource } from "./source.ts";
+import { transformsOf } from "./transforms.ts";
+
+/** What decoding cost: runs of the model after the prompt, and how many looked-up tokens were proposed and accepted. */
+export interface DecodingCost {
+  readonly runs: number;
+  readonly proposed: number;
+  readonly accepted: number;
+}
+
+interface Decoding {
+  readonly plan: BoundPlan;
+  readonly choose: Choose;
+  /** True when the constraint alone decides what may follow, so that a forced token needs no scores. */
+  readonly forces: boolean;
+  readonly feed: Feed;
+  readonly now: () => number;
+  readonly events: StreamEvent[];
+}
+
+/** Chooses tokens until every row has ended, greedily or by sampling. The model runs only when the next event is asked. */
+export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<StreamEvent, DecodingCost> {
+  const { signal } = plan.options;
+  const started = plan.clock();
+  signal?.throwIfAborted();
+  const first = checkLogits(await source.logits());
+  const bound = bindPlan(plan, first.rows);
+  checkTokenIds(bound, first.vocabulary);
+  const transforms = transformsOf(bound);
+  const rows = createRows(bound);
+  const d: Decoding = {
+    plan: bound,
+    choose: createChoose(bound, transforms),
+    forces: transforms.before.length === 0,
+    feed: createFeed(source, rows, bound),
+    now: () => plan.clock() - started,
+    events: [],
+  };
+
+  let proposed = 0;
+  let accepted = 0;
+  for (const row of rows) {
+    appendCertain(d, row);
+    if (answerLength(row) === 0) chooseNext(d, row, rowOf(first, row.slot));
+  }
+  for (;;) {
+    yield* d.events.splice(0);
+    const live = rows.filter((row) => row.stopped === undefined);
+    if (live.length === 0) return { runs: d.feed.runs, proposed, accepted };
+    signal?.throwIfAborted();
+
+    const before = d.feed.taken;
+    const guessed = live.map((row) =>
+      row.certain.length === 0 && d.feed.canGuess && bound.lookup ? lookup(row, bound) : [],
+    );
+    const known = live.map((row) => answerLength(row) + row.certain.length - before);
+    const fed = await d.feed.step(
+      live,
+      live.map((row, i) => (row.certain.length > 0 ? row.certain : guessed[i]!)),
+    );
+    const right = live.map((row, i) => verify(d, row, before, fed.runs[i]!, fed));
+    live.forEach((_, i) => {
+      proposed += Math.max(0, fed.runs[i]!.length - known[i]!);
+      accepted += Math.max(0, right[i]! - known[i]!);
+    });
+    const running = right.filter((_, i) => live[i]!.stopped === undefined);
+    if (running.length > 0) await d.feed.keep(Math.min(...running));
+  }
+}
+
+/** Chooses after each fed token of a row, as long as the choices are what was fed; returns how many fed tokens were right. */
+function verify(d: Decoding, row: Row, before: number, run: readonly number[], fed: Fed): number {
+  const start = row.view.promptLength + before;
+  for (let position = 0; position < run.length; position++) {
+    if (row.view.ids[start + position] !== run[position]) return position;
+    if (row.view.ids.length === start + position + 1) chooseNext(d, row, fed.logits(row, position));
+    if (row.stopped !== undefined) return position + 1;
+  }
+  return run.length;
+}
+
+/** Chooses one token from raw logits, or takes the next certain one, and then all that follows without a choice. */
+function chooseNext(d: Decoding, row: Row, logits: Float32Array): void {
+  const certain = row.certain.shift();
+  const choice = certain === undefined ? d.choose(row, logits) : record(d.plan, logits, certain);
+  if (choice === undefined) {
+    row.stopped = "dead-end";
+    d.events.push({ type: "stop", row: row.index, reason: "dead-end", time: d.now() });
+    return;
+  }
+  commit(d, row, choice);
+  appendCertain(d, row);
+}
+
+/** Appends what must follow. Where scores are wanted it is only noted, and appended when its logits are there. */
+function appendCertain(d: Decoding, row: Row): void {
+  while (row.stopped === undefined) {
+    if (row.certain.length === 0 && d.forces) row.certain.push(...forcedTokens(d, row));
+    if (row.certain.length === 0 || d.plan.scores) return;
+    commit(d, row, { token: row.certain.shift()! });
+  }
+}
+
+function forcedTokens(d: Decoding, row: Row): readonly number[] {
+  const constraint = d.plan.constraints[row.view.request];
+  if (constraint === undefined) return [];
+  const run = constraint.forced?.(row.state) ?? [];
+  if (run.length > 0) return run;
+  const allowed = constraint.allowed(row.state);
+  return allowed.size === 1 ? [allowed.ids[0]!] : [];
+}
+
+function commit(d: Decoding, row: Row, choice: Choice): void {
+  const time = d.now();
+  d.events.push({ type: "token", row: row.index, index: answerLength(row), time, ...choice });
+  append(row, choice.token, d.plan, time);
+  if (row.stopped !== undefined) d.events.push({ type: "stop", row: row.index, reason: row.stopped, time });
+}

@@ -1,0 +1,81 @@
+import { bindPlan } from "./bind-plan.ts";
+import { NEUTRAL } from "./check-options.ts";
+import type { DecodingCost } from "./decode.ts";
+import { PaliGemmaError } from "./errors.ts";
+import type { StreamEvent } from "./events.ts";
+import type { GenerateOptions } from "./options.ts";
+import type { BoundPlan, Plan } from "./plan.ts";
+import { append, answerLength, createRows, type Row } from "./row.ts";
+import type { LogitsSource } from "./source.ts";
+
+/** Options that do not change which token is chosen. */
+const NOT_CHOOSING: readonly (keyof GenerateOptions)[] = [
+  "maxNewTokens",
+  "maxLength",
+  "eosTokenId",
+  "padTokenId",
+  "maxTime",
+  "signal",
+  "promptIds",
+  "decode",
+  "clock",
+  "stopStrings",
+  "stoppingCriteria",
+];
+
+/** True when the source's own `advanceGreedy` makes the choices that the options ask for. */
+export function isPlainGreedy(source: LogitsSource, plan: Plan): boolean {
+  const given = Object.entries(plan.options).filter(([key]) => !(NOT_CHOOSING as readonly string[]).includes(key));
+  return (
+    source.advanceGreedy !== undefined && given.every(([key, value]) => value === undefined || value === NEUTRAL[key])
+  );
+}
+
+/** Greedy decoding in which the source chooses, several tokens at a time if it likes. */
+export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGenerator<StreamEvent, DecodingCost> {
+  const { signal } = plan.options;
+  const started = plan.clock();
+  let bound: BoundPlan | undefined;
+  let rows: readonly Row[] = [];
+  let live: readonly Row[] = [];
+  let steps = 1;
+  let runs = 0;
+  do {
+    signal?.throwIfAborted();
+    const chosen = await source.advanceGreedy!(steps, plan.eos);
+    runs++;
+    if (bound === undefined) {
+      bound = bindPlan(plan, chosen.length);
+      rows = live = createRows(bound);
+    }
+    const events: StreamEvent[] = [];
+    for (const row of live) take(row, chosen[row.slot], bound, plan.clock() - started, events);
+    yield* events;
+    live = rows.filter((row) => row.stopped === undefined);
+    const left = live.map((row) => bound!.limits[row.slot]! - answerLength(row));
+    steps = Math.min(source.greedySteps ?? 1, Math.max(...left));
+  } while (live.length > 0);
+  return { runs, proposed: 0, accepted: 0 };
+}
+
+function take(
+  row: Row,
+  tokens: readonly number[] | undefined,
+  plan: BoundPlan,
+  time: number,
+  events: StreamEvent[],
+): void {
+  if (tokens === undefined || tokens.length === 0) {
+    throw new PaliGemmaError(
+      "generation/source",
+      `advanceGreedy gave no token for row ${row.slot}, which has not ended; it gives at least one`,
+    );
+  }
+  for (const token of tokens) {
+    events.push({ type: "token", row: row.index, token, index: answerLength(row), time });
+    append(row, token, plan, time);
+    if (row.stopped === undefined) continue;
+    events.push({ type: "stop", row: row.index, reason: row.stopped, time });
+    return;
+  }
+}
