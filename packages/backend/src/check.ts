@@ -1,15 +1,19 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type GraphModel, type Port } from "@paligemma/graph";
-import type { Feeds, RunOptions } from "./backend.ts";
+import type { Feeds, RunOptions, Tensor } from "./backend.ts";
+
+/** Sizes of named dimensions, and which input each was seen at first. */
+type Sizes = Map<string, { readonly size: number; readonly by: string }>;
 
 /**
  * Checks a run against the graph before the runtime sees it: every input fed, nothing fed that is no input, formats equal,
- * known dimensions equal, equal names equal sizes; outputs exist and are asked for once. Throws `backend/feeds` or
+ * known dimensions equal, equal names equal sizes; outputs exist and are asked for once, and the tensors that they are to be
+ * written into are of their format and, as far as it is known before the run, of their shape. Throws `backend/feeds` or
  * `backend/outputs`, listing all that is wrong.
  */
 export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): void {
   const faults: string[] = [];
-  const sizes = new Map<string, { readonly size: number; readonly by: string }>();
+  const sizes: Sizes = new Map();
   for (const port of model.inputs) faults.push(...inputFaults(port, feeds, sizes));
   const inputs = new Set(model.inputs.map((port) => port.name));
   for (const name of Object.keys(feeds)) if (!inputs.has(name)) faults.push(`${name} is no input`);
@@ -23,9 +27,11 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
     const what = asked.length === 0 ? "no output was asked for" : `${wrong.join(", ")} is unknown or asked for twice`;
     throw new PaliGemmaError("backend/outputs", `graph ${model.name}: ${what}. Outputs are ${[...outputs].join(", ")}`);
   }
+  const misfits = model.outputs.flatMap((port) => targetFaults(port, options.into?.[port.name], sizes));
+  if (misfits.length > 0) throw new PaliGemmaError("backend/outputs", `graph ${model.name}: ${misfits.join("; ")}`);
 }
 
-function inputFaults(port: Port, feeds: Feeds, sizes: Map<string, { readonly size: number; readonly by: string }>): string[] {
+function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {
   const fed = feeds[port.name];
   if (!fed) return [`${port.name} is missing`];
   if (fed.dtype !== port.dtype) return [`${port.name} is ${fed.dtype}, the graph takes ${port.dtype}`];
@@ -44,4 +50,12 @@ function inputFaults(port: Port, feeds: Feeds, sizes: Map<string, { readonly siz
     else if (seen.size !== size) faults.push(`${dimension} is ${seen.size} in ${seen.by} and ${size} in ${port.name}`);
   });
   return faults;
+}
+
+function targetFaults(port: Port, target: Tensor | undefined, sizes: Sizes): string[] {
+  if (!target) return [];
+  const expected = port.shape.map((dimension) => (typeof dimension === "string" ? (sizes.get(dimension)?.size ?? dimension) : dimension));
+  const fits = target.shape.length === expected.length && expected.every((size, axis) => typeof size === "string" || size === target.shape[axis]);
+  if (fits && target.dtype === port.dtype) return [];
+  return [`${port.name} is ${port.dtype} ${formatShape(expected)} and cannot be written into ${target.dtype} ${formatShape(target.shape)}`];
 }
