@@ -1,1 +1,3 @@
-export {};
+export { decodeImage } from "./decode-image.ts";
+export type { ImageSource } from "./read-source.ts";
+export { MAX_ENCODED_BYTES, type DecodeImageOptions } from "../decode-options.ts";

@@ -1,0 +1,44 @@
+import { PaliGemmaError } from "@paligemma/core";
+
+/** Encodings that are read. */
+export type ImageFormat = "jpeg" | "png" | "webp" | "gif" | "tiff" | "avif";
+
+const BRANDS = ["avif", "avis", "mif1", "msf1"];
+
+/** The encoding by the first bytes; throws `processor/decode` for anything else, so that no decoder sees what it is not made for. */
+export function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
+  const text = String.fromCharCode(...bytes.subarray(0, 12));
+  if (text.startsWith("\xFF\xD8\xFF")) return "jpeg";
+  if (text.startsWith("\x89PNG\r\n\x1A\n")) return "png";
+  if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return "webp";
+  if (text.startsWith("GIF87a") || text.startsWith("GIF89a")) return "gif";
+  if (["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(text.slice(0, 4))) return "tiff";
+  if (text.slice(4, 8) === "ftyp" && BRANDS.includes(text.slice(8, 12))) return "avif";
+  throw new PaliGemmaError(
+    "processor/decode",
+    `${name} is no image that is read here: it begins with ${JSON.stringify(text.slice(0, 8))}. JPEG, PNG, WebP, GIF, TIFF and AVIF are read; convert other files first.`,
+  );
+}
+
+/** The colour that transparent pixels of a GIF have in its palette; decoders give black instead. Undefined in a broken file. */
+export function gifTransparentColor(bytes: Uint8Array): readonly [number, number, number] | undefined {
+  const byte = (at: number): number => bytes[at] ?? 0;
+  const tableSize = (flags: number): number => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0);
+  let table = 13;
+  let at = table + tableSize(byte(10));
+  let index = 0;
+  while (at < bytes.length) {
+    if (byte(at) === 0x21) {
+      // A graphic control extension says which index is transparent; all extensions are chains of sub-blocks.
+      if (byte(at + 1) === 0xf9 && byte(at + 3) & 1) index = byte(at + 6);
+      at += 2;
+      while (byte(at) !== 0) at += byte(at) + 1;
+      at += 1;
+    } else if (byte(at) === 0x2c) {
+      if (byte(at + 9) & 0x80) table = at + 10;
+      const color = table + 3 * index;
+      return color + 2 < bytes.length ? [byte(color), byte(color + 1), byte(color + 2)] : undefined;
+    } else return undefined;
+  }
+  return undefined;
+}
