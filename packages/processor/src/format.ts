@@ -23,9 +23,8 @@ export function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
 /** The colour that transparent pixels of a GIF have in its palette; decoders give black instead. Undefined in a broken file. */
 export function gifTransparentColor(bytes: Uint8Array): readonly [number, number, number] | undefined {
   const byte = (at: number): number => bytes[at] ?? 0;
-  const tableSize = (flags: number): number => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0);
   let table = 13;
-  let at = table + tableSize(byte(10));
+  let at = byte(10) & 0x80 ? table + 3 * 2 ** ((byte(10) & 7) + 1) : table;
   let index = 0;
   while (at < bytes.length) {
     if (byte(at) === 0x21) {
