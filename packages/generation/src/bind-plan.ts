@@ -40,7 +40,7 @@ export function bindPlan(plan: Plan, requests: number): BoundPlan {
       `responsePrefix has ${prefix.length} tokens, which leaves none of the ${limits[i]} allowed; it counts as part of the answer`,
     );
   }
-  return { ...plan, requests, prompts, prefixes, constraints, seeds, limits } as BoundPlan;
+  return { ...plan, requests, prompts, prefixes, constraints, seeds, limits };
 }
 
 function isPerRequest(value: unknown): value is readonly unknown[] {

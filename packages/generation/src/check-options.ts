@@ -165,8 +165,6 @@ export function optionProblems(options: GenerateOptions, streaming: boolean): re
   };
   const beams = (options.numBeams ?? 1) > 1;
   const prompt = options.promptIds !== undefined;
-  const longer = (words: readonly (readonly number[])[] | undefined): boolean =>
-    words?.some((word) => word.length > 1) === true;
   for (const key of SAMPLING) needs(key, options.doSample === true, "without doSample: true");
   for (const key of ["lengthPenalty", "earlyStopping"] as const) needs(key, beams, "without numBeams > 1");
   for (const key of ["minNewTokens", "minLength", "exponentialDecayLengthPenalty"] as const) {
@@ -177,9 +175,9 @@ export function optionProblems(options: GenerateOptions, streaming: boolean): re
   const asksPrompt = (
     ["maxLength", "minLength", "repetitionPenalty", "noRepeatNgramSize", "promptLookupNumTokens"] as const
   ).filter(has);
-  if (longer(options.badWordsIds))
+  if (someLonger(options.badWordsIds))
     problems.push(...(prompt ? [] : ["badWordsIds of several tokens also look at the prompt: pass promptIds"]));
-  if (longer(options.sequenceBias?.map(([ids]) => ids)) && !prompt)
+  if (someLonger(options.sequenceBias?.map(([ids]) => ids)) && !prompt)
     problems.push("sequenceBias of several tokens also looks at the prompt: pass promptIds");
   if (!prompt)
     for (const key of asksPrompt)
@@ -220,16 +218,19 @@ export function checkOptions(options: GenerateOptions, streaming: boolean): void
   if (problems.length > 0) throw new PaliGemmaError("generation/option", problems.join(". "));
 }
 
+function someLonger(words: readonly (readonly number[])[] | undefined): boolean {
+  return words?.some((word) => word.length > 1) === true;
+}
+
 function show(value: unknown): string {
   if (typeof value === "function") return "a function";
-  const text =
-    typeof value === "string" ? JSON.stringify(value) : typeof value === "object" ? safeJson(value) : String(value);
+  const text = typeof value === "string" || (typeof value === "object" && value !== null) ? json(value) : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
 
-function safeJson(value: unknown): string {
+function json(value: string | object): string {
   try {
-    return JSON.stringify(value) ?? String(value);
+    return JSON.stringify(value);
   } catch {
     return "an object";
   }

@@ -1,6 +1,5 @@
 /** The nearest of `candidates` to `word` by edit distance (case ignored, `_` dropped), if one is near enough to be meant. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  const plain = (text: string): string => text.toLowerCase().replaceAll("_", "");
   let best: string | undefined;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {
@@ -20,4 +19,8 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+function plain(text: string): string {
+  return text.toLowerCase().replaceAll("_", "");
 }

@@ -27,7 +27,10 @@ export function topIndices(scores: Float32Array, count: number): Uint32Array {
   const k = Math.min(count, scores.length);
   const heap = new Uint32Array(k);
   // In the heap a parent is worse than its children: lower score, or the higher id of equals.
-  const worse = (a: number, b: number): boolean => scores[a]! < scores[b]! || (scores[a]! === scores[b]! && a > b);
+  const worse = (a: number, b: number): boolean => {
+    const [left, right] = [scores[a]!, scores[b]!];
+    return left < right || (left === right && a > b);
+  };
   const sink = (from: number, size: number): void => {
     let at = from;
     for (;;) {

@@ -29,7 +29,7 @@ export function transformsOf(plan: BoundPlan): Transforms {
   const o = plan.options;
   const { eos } = plan;
   const before: GroupProcessor[] = [];
-  const each = (transform: LogitsProcessor): unknown => before.push(perRow(transform));
+  const each = (change: LogitsProcessor): unknown => before.push(perRow(change));
   if (o.sequenceBias) each(sequenceBias(o.sequenceBias));
   if (o.repetitionPenalty !== undefined && o.repetitionPenalty !== 1) each(repetitionPenalty(o.repetitionPenalty));
   if (o.noRepeatNgramSize) each(noRepeatNgram(o.noRepeatNgramSize));
@@ -45,7 +45,7 @@ export function transformsOf(plan: BoundPlan): Transforms {
   if (o.exponentialDecayLengthPenalty) each(exponentialDecay(...o.exponentialDecayLengthPenalty, eos));
   if (o.suppressTokens) each(suppress(o.suppressTokens));
   if (o.beginSuppressTokens) each(beginSuppress(o.beginSuppressTokens));
-  for (const transform of o.logitsProcessor ?? []) each(transform);
+  for (const change of o.logitsProcessor ?? []) each(change);
   return { before, after: [...samplingTransforms(plan), ...(o.renormalizeLogits ? [logSoftmax] : [])] };
 }
 
