@@ -8,4 +8,10 @@ export const TOLERANCES = {
   "tiny-shapes/logits": 1e-3,
   /** One operator in float32 against a float64 computation in the test: absolute. */
   "operator/float32": 1e-5,
+  /** Decoded AVIF 4:4:4 against Pillow (libheif against libavif): levels of 255. */
+  "decode/avif-444": 2,
+  /** Decoded AVIF 4:2:0 against Pillow, whose decoder smooths chroma: levels of 255, on saturated stripes. */
+  "decode/avif-420": 120,
+  /** Colours managed by libvips against ImageCms (both LittleCMS): levels of 255. */
+  "decode/icc": 2,
 } as const;
