@@ -1,10 +1,15 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "@paligemma/backend";
-import { PaliGemmaError } from "@paligemma/core";
+import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
 import { NodeBackend } from "./backend.ts";
+import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
 import { checkOptions, type NodeBackendOptions } from "./options.ts";
+import { checkMappedWeights } from "./self-test.ts";
+
+/** The one version that this package is made for and tested with: it relies on how weights are mapped and outputs written. */
+const RUNTIME_VERSION = "1.30.0";
 
 /**
  * A backend on onnxruntime-node in a worker thread, so that the caller's thread stays free while graphs run. The caller
@@ -12,8 +17,26 @@ import { checkOptions, type NodeBackendOptions } from "./options.ts";
  */
 export async function createNodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
   checkOptions(options);
-  const { link, version } = await WorkerLink.start(workerUrl());
-  return new NodeBackend(link, version, options);
+  const cuda = options.device === "cuda";
+  if (cuda) checkCuda(RUNTIME_VERSION);
+  const url = workerUrl();
+  const { link, version } = await WorkerLink.start(url);
+  const backend = new NodeBackend(link, version, options);
+  try {
+    if (version !== RUNTIME_VERSION) throw otherVersion(version);
+    await checkMappedWeights(backend, fileURLToPath(url));
+  } catch (error) {
+    await backend.dispose();
+    if (isPaliGemmaError(error, "backend/unavailable")) throw error;
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
+    if (cuda) throw cudaFailure(RUNTIME_VERSION, cause);
+    throw new PaliGemmaError("backend/unavailable", `onnxruntime-node ${version} loads, but does not run a graph with weights in a file: ${cause.message}`, { cause });
+  }
+  return backend;
+}
+
+function otherVersion(version: string): PaliGemmaError {
+  return new PaliGemmaError("backend/unavailable", `onnxruntime-node is ${version}, this package is made for ${RUNTIME_VERSION}, whose treatment of files and buffers it relies on; install that version`);
 }
 
 /** The built worker, also when this file is a source that something else translates: threads start from JavaScript only. */

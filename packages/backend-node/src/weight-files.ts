@@ -1,5 +1,5 @@
 import { realpath, stat } from "node:fs/promises";
-import { PaliGemmaError, type OnProgress } from "@paligemma/core";
+import { PaliGemmaError, viewAs, type OnProgress } from "@paligemma/core";
 import { encodeOnnx, type GraphModel } from "@paligemma/graph";
 import type { ByteSource, TensorRef } from "@paligemma/weights";
 import type { Handed } from "./protocol.ts";
@@ -14,26 +14,46 @@ export interface Encoded {
   readonly handed: readonly Handed[];
 }
 
+type Reading = { readonly onProgress?: OnProgress | undefined; readonly signal?: AbortSignal | undefined };
+
+/**
+ * Most bytes of weights in memory beside weights in files. The runtime takes either kind from outside of the model, not
+ * both: beside files, what is in memory becomes part of the model, which must stay under 2 GiB and is copied twice.
+ */
+const MAX_BESIDE_FILES = 2 ** 30;
+
 /**
  * Encodes `model` so that tensors in files are mapped by the runtime, never read here, and all others are read and handed
  * over with it. Throws `backend/changed` where a file is no longer what it was when it was opened.
  */
-export async function encodeWithWeights(model: GraphModel, options: { readonly onProgress?: OnProgress | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<Encoded> {
-  const refs = model.initializers.flatMap(({ ref }) => (ref ? [ref] : []));
-  const sources = new Set(refs.map((ref) => ref.source));
+export async function encodeWithWeights(model: GraphModel, reading: Reading = {}): Promise<Encoded> {
+  const refs = [...new Set(model.initializers.flatMap(({ ref }) => (ref ? [ref] : [])))];
   const files = new Map<ByteSource, string>();
-  for (const source of sources) if (source.path !== undefined) files.set(source, await checkedPath(source));
+  for (const source of new Set(refs.map((ref) => ref.source))) if (source.path !== undefined) files.set(source, await checkedPath(source));
   const root = rootOf([...files.values()]);
 
-  const keys = new Map<TensorRef, string>();
-  const encoded = encodeOnnx(model, (ref) => {
-    const path = files.get(ref.source);
-    if (path !== undefined) return { location: path.slice(root.length), offset: ref.start, length: ref.end - ref.start };
-    const key = keys.get(ref) ?? `memory/${keys.size}`;
-    keys.set(ref, key);
-    return { location: key, offset: 0, length: ref.end - ref.start };
+  const loose = refs.filter((ref) => !files.has(ref.source));
+  if (files.size === 0) {
+    const keys = new Map(loose.map((ref, i) => [ref, `memory/${i}`]));
+    const { bytes } = encodeOnnx(model, (ref) => ({ location: keys.get(ref)!, offset: 0, length: ref.end - ref.start }));
+    const read = await readAll(loose, reading);
+    return { bytes, root, handed: loose.map((ref) => ({ path: keys.get(ref)!, data: read.get(ref)! })) };
+  }
+  const size = sizeOfAll(loose);
+  if (size > MAX_BESIDE_FILES) {
+    throw new PaliGemmaError("backend/compile", `${model.name} has ${size} bytes of weights in memory beside weights in files, the limit is ${MAX_BESIDE_FILES}; write them to a file first (writeSafetensors of @paligemma/weights/node)`);
+  }
+  const read = await readAll(loose, reading);
+  const initializers = model.initializers.map((initializer) => {
+    const bytes = initializer.ref && read.get(initializer.ref);
+    return bytes ? { ...initializer, data: { dtype: initializer.dtype, shape: initializer.shape, data: viewAs(initializer.dtype, bytes) } } : initializer;
   });
-  return { bytes: encoded.bytes, root, handed: await readAll(keys, options) };
+  const { bytes } = encodeOnnx({ ...model, initializers }, (ref) => ({
+    location: files.get(ref.source)!.slice(root.length),
+    offset: ref.start,
+    length: ref.end - ref.start,
+  }));
+  return { bytes, root, handed: [] };
 }
 
 async function checkedPath(source: ByteSource): Promise<string> {
@@ -45,16 +65,20 @@ async function checkedPath(source: ByteSource): Promise<string> {
   return path;
 }
 
-async function readAll(keys: ReadonlyMap<TensorRef, string>, { onProgress, signal }: { readonly onProgress?: OnProgress | undefined; readonly signal?: AbortSignal | undefined }): Promise<Handed[]> {
-  const handed: Handed[] = [];
-  const total = [...keys.keys()].reduce((sum, ref) => sum + ref.end - ref.start, 0);
-  let read = 0;
-  for (const [ref, path] of keys) {
+function sizeOfAll(refs: readonly TensorRef[]): number {
+  return refs.reduce((sum, ref) => sum + ref.end - ref.start, 0);
+}
+
+/** The bytes of each, in order, one read at a time. */
+async function readAll(refs: readonly TensorRef[], { onProgress, signal }: Reading): Promise<ReadonlyMap<TensorRef, Uint8Array>> {
+  const read = new Map<TensorRef, Uint8Array>();
+  const total = sizeOfAll(refs);
+  let done = 0;
+  for (const ref of refs) {
     signal?.throwIfAborted();
-    const data = await ref.source.read(ref.start, ref.end, signal);
-    read += data.byteLength;
-    onProgress?.({ task: "read weights", done: read, total, unit: "bytes" });
-    handed.push({ path, data });
+    read.set(ref, await ref.source.read(ref.start, ref.end, signal));
+    done += ref.end - ref.start;
+    onProgress?.({ task: "read weights", done, total, unit: "bytes" });
   }
-  return handed;
+  return read;
 }

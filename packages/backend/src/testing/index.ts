@@ -1,1 +1,2 @@
-export {};
+export { BACKEND_TOLERANCES, type BackendTolerances, type MakeSource } from "./bench.ts";
+export { testBackend, type BackendSuite } from "./suite.ts";
