@@ -1,0 +1,19 @@
+import type { Command } from "commander";
+import { answerCommand } from "./answer.ts";
+import { captionCommand } from "./caption.ts";
+import { demoCommand } from "./demo.ts";
+import { detectCommand } from "./detect.ts";
+import { generateCommand } from "./generate.ts";
+import { inspectCommand } from "./inspect.ts";
+import { ocrCommand } from "./ocr.ts";
+
+/** Every command, in the order of the help. A new command is a file beside this one and a line here. */
+export const commands: readonly (() => Command)[] = [
+  demoCommand,
+  captionCommand,
+  answerCommand,
+  ocrCommand,
+  detectCommand,
+  generateCommand,
+  inspectCommand,
+];

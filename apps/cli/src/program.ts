@@ -1,0 +1,35 @@
+import { Command } from "commander";
+import { commands } from "./commands/index.ts";
+
+/** The whole command line. Nothing in it ends the process: mistakes are thrown. */
+export function createProgram(): Command {
+  const program = new Command("paligemma")
+    .description("Captions, answers, text and boxes of pictures, by PaliGemma on this machine.")
+    .version(VERSION)
+    .addHelpText("after", HELP)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} }) // `run` writes mistakes, once
+    .action(() => program.help());
+  for (const create of commands) program.addCommand(withHandling(create()));
+  return program;
+}
+
+/** Subcommands that are added do not inherit these settings. */
+function withHandling(command: Command): Command {
+  return command.exitOverride().configureOutput({ writeErr: () => {} });
+}
+
+// All packages of the repository move together; their version is 0.0.0 until the first release.
+const VERSION = "0.0.0";
+
+const HELP = `
+Without --model, the commands use tiny-shapes, a small embedded model that knows circles, squares, triangles and stars.
+
+Examples:
+  $ paligemma demo
+  $ paligemma caption picture.jpg
+  $ paligemma answer "what color is the star?" picture.png
+  $ paligemma detect "circle, star" picture.png --out boxes.png
+  $ paligemma inspect path/to/checkpoint
+
+Exit codes: 0 done, 1 failed, 2 the command line was wrong, 130 interrupted.`;
