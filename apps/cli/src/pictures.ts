@@ -29,7 +29,8 @@ async function readPicture(name: string, signal: AbortSignal): Promise<Picture> 
     return { name, bytes, pixels: await decodeImage(bytes, { signal }) };
   } catch (cause) {
     if (!isPaliGemmaError(cause)) throw cause;
-    throw new PaliGemmaError("cli/picture", `${name}: ${cause.message}`, { cause });
+    const problem = cause.message.replace(`${cause.code}: `, "").replace("the image ", `${name} `);
+    throw new PaliGemmaError("cli/picture", problem, { cause });
   }
 }
 

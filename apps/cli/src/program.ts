@@ -3,18 +3,17 @@ import { commands } from "./commands/index.ts";
 
 /** The whole command line. Nothing in it ends the process: mistakes are thrown. */
 export function createProgram(): Command {
-  const program = new Command("paligemma")
+  const program = withHandling(new Command("paligemma"))
     .description("Captions, answers, text and boxes of pictures, by PaliGemma on this machine.")
     .version(VERSION)
     .addHelpText("after", HELP)
     .exitOverride()
-    .configureOutput({ writeErr: () => {} }) // `run` writes mistakes, once
-    .action(() => program.help());
+    .configureOutput({ writeErr: () => {} }); // `run` writes mistakes, once;
   for (const create of commands) program.addCommand(withHandling(create()));
   return program;
 }
 
-/** Subcommands that are added do not inherit these settings. */
+/** Mistakes are thrown, and `run` writes them, once. Commands that are added do not inherit these settings. */
 function withHandling(command: Command): Command {
   return command.exitOverride().configureOutput({ writeErr: () => {} });
 }

@@ -16,7 +16,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.failed),
   );
   try {
-    await createProgram().parseAsync(argv, { from: "user" });
+    await createProgram().parseAsync(argv.length === 0 ? ["--help"] : argv, { from: "user" });
     return EXIT.done;
   } catch (error) {
     return report(error, argv.includes("--verbose"));

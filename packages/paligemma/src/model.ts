@@ -101,8 +101,13 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
     return features;
   }
 
+  /** Undefined for prompts without pictures, of which the processor makes pixels [0, …]. */
+  async function featuresOf({ pixelValues }: ForwardInputs, run: { readonly signal?: AbortSignal }): Promise<Tensor | undefined> {
+    return pixelValues && pixelValues.shape[0] !== 0 ? await encodeImages(pixelValues, run) : undefined;
+  }
+
   async function withPrompt<T>(inputs: ForwardInputs, run: { readonly signal?: AbortSignal }, use: (prompt: Prompt) => Promise<T>): Promise<T> {
-    const features = inputs.pixelValues && (await encodeImages(inputs.pixelValues, run));
+    const features = await featuresOf(inputs, run);
     try {
       const { inputIds, attentionMask } = inputs;
       const tokenTypeIds = inputs.tokenTypeIds ?? (inputs.labels && typesOf(inputs.labels));
@@ -134,7 +139,7 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
       return targets ? { logits, loss: crossEntropy(all, targets, (row) => place.get(row)!) } : { logits };
     },
     async start(inputs, { expectedTokens, signal: abort } = {}) {
-      const features = inputs.pixelValues && (await encodeImages(inputs.pixelValues, abort ? { signal: abort } : {}));
+      const features = await featuresOf(inputs, abort ? { signal: abort } : {});
       const { inputIds, attentionMask, tokenTypeIds } = inputs;
       try {
         const prompt = { inputIds, ...(attentionMask && { attentionMask }), ...(tokenTypeIds && { tokenTypeIds }), ...(features && { imageFeatures: features }) };

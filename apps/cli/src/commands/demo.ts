@@ -27,7 +27,8 @@ export function demoCommand(): Command {
 
 async function demo(options: ModelOptions & { readonly out: string }): Promise<void> {
   await interruptible(async (signal) => {
-    const name = relative(process.cwd(), PICTURE);
+    const near = relative(process.cwd(), PICTURE);
+    const name = near.startsWith("..") ? PICTURE : near;
     const paths = await drawingPaths(options.out, [name]);
     const pictures = await readPictures([name], signal);
     const started = performance.now();

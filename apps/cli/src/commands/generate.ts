@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { PaliGemmaError } from "@paligemma/core";
 import type { AnswerOptions } from "paligemma";
 import { modelCommand, type ModelOptions } from "../model-command.ts";
 import { decimalNumber, wholeNumber } from "../numbers.ts";
@@ -48,6 +49,11 @@ function collect(text: string, before: readonly string[] = []): readonly string[
 }
 
 function answerOptions(flags: GenerateFlags): AnswerOptions {
+  const idle = (["temperature", "topK", "topP", "seed"] as const).filter((name) => flags[name] !== undefined);
+  if (idle.length > 0 && flags.sample !== true) {
+    const names = idle.map((name) => `--${name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`);
+    throw new PaliGemmaError("cli/usage", `${names.join(" and ")} without --sample would do nothing; add --sample`);
+  }
   const {
     minNewTokens,
     repetitionPenalty,

@@ -1,0 +1,188 @@
+import { copyFile, mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { boxIou, type Box } from "@paligemma/parsers";
+import { decodeImage } from "@paligemma/processor/node";
+import { beforeAll, describe, expect, it } from "vitest";
+import { paligemma, PICTURE } from "./cli.ts";
+import truth from "../assets/demo.json" with { type: "json" };
+
+// Below the mean IoU that the embedded model has to reach, above what a wrong box has.
+const RIGHT_BOX = 0.6;
+const PNG = "89504e470d0a1a0a";
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "paligemma-cli-"));
+});
+
+/** Standard output of a run that must succeed and say nothing else. */
+async function output(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await paligemma(args, { cwd: folder });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout;
+}
+
+async function json(
+  ...args: string[]
+): Promise<{ readonly model: string; readonly device: string; readonly results: readonly Result[] }> {
+  return JSON.parse(await output(...args, "--json"));
+}
+
+interface Result {
+  readonly text: string;
+  readonly out?: string;
+  readonly detections?: readonly { readonly label: string; readonly box: Box; readonly pixels: Box }[];
+}
+
+const circles = truth.things.filter(({ label }) => label.endsWith("circle"));
+
+/** What every answer about the demo's picture has in common. */
+const common = {
+  picture: PICTURE,
+  width: 320,
+  height: 240,
+  text: expect.any(String),
+  tokens: expect.any(Number),
+  stoppedBy: "eos",
+};
+
+describe("in words", () => {
+  it("caption", async () => {
+    expect(await output("caption", PICTURE)).toBe(`${truth.caption}\n`);
+    const { model, device, results } = await json("caption", PICTURE);
+    expect({ model, device }).toEqual({ model: "tiny-shapes (embedded)", device: "cpu" });
+    expect(results).toEqual([{ ...common, prompt: "caption en", text: truth.caption }]);
+  });
+
+  it("answer", async () => {
+    expect(await output("answer", "how many circles are there?", PICTURE)).toBe("two\n");
+    expect((await json("answer", "is there a star?", PICTURE)).results).toEqual([
+      { ...common, prompt: "answer en is there a star?", text: "no" },
+    ]);
+  });
+
+  it("ocr", async () => {
+    // tiny-shapes cannot read; the road is there for models that can.
+    expect((await json("ocr", PICTURE)).results).toMatchObject([{ picture: PICTURE, prompt: "ocr" }]);
+  });
+
+  it("a picture from the standard input", async () => {
+    const { code, stdout } = await paligemma(["caption", "-"], { input: await readFile(PICTURE) });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${truth.caption}\n` });
+  });
+
+  it("several pictures, each as if alone, in batches of any size", async () => {
+    const pictures = [PICTURE, PICTURE, PICTURE];
+    const lines = await output("caption", ...pictures, "--batch-size", "2");
+    expect(lines).toBe(`${PICTURE}: ${truth.caption}\n`.repeat(3));
+  });
+
+  it("says that an answer was cut off", async () => {
+    expect(await output("caption", PICTURE, "--max-new-tokens", "2")).toMatch(
+      / … \(cut off: see --max-new-tokens\)\n$/,
+    );
+    expect((await json("caption", PICTURE, "--max-new-tokens", "2")).results).toMatchObject([
+      { tokens: 2, stoppedBy: "length" },
+    ]);
+  });
+});
+
+describe("in boxes", () => {
+  it("detect", async () => {
+    const [result] = (await json("detect", "circle", PICTURE)).results;
+    expect(result).toEqual({ ...common, prompt: "detect circle", rest: "", detections: expect.any(Array) });
+    expect(result!.detections).toHaveLength(circles.length);
+    for (const [i, { label, box, pixels }] of result!.detections!.entries()) {
+      expect(label).toBe("circle");
+      expect(boxIou(box, circles[i]!.box)).toBeGreaterThan(RIGHT_BOX);
+      expect(pixels.xMin).toBeCloseTo(box.xMin * 320);
+    }
+  });
+
+  it("detect for people", async () => {
+    const [title, ...lines] = (await output("detect", "circle, triangle", PICTURE)).trimEnd().split("\n");
+    expect(title).toBe(`4 objects in ${PICTURE} (320 × 240)`);
+    expect(lines).toHaveLength(4);
+    for (const line of lines) expect(line).toMatch(/^ {2}(circle |triangle) {2}x +\d+ to +\d+ {2}y +\d+ to +\d+$/);
+  });
+
+  it("draws one picture", async () => {
+    const out = join(folder, "new/boxes.png");
+    expect(await output("detect", "circle", PICTURE, "--out", out)).toContain(`drawn in ${out}`);
+    await expectDrawing(out);
+  });
+
+  it("draws several pictures into a folder", async () => {
+    await copyFile(PICTURE, join(folder, "other.png"));
+    const out = join(folder, "drawings");
+    const { results } = await json("detect", "circle", PICTURE, "other.png", "--out", out);
+    expect(results.map((result) => result.out)).toEqual([join(out, "demo-boxes.png"), join(out, "other-boxes.png")]);
+    for (const result of results) await expectDrawing(result.out!);
+  });
+});
+
+describe("generate", () => {
+  it("any prompt, with the boxes of its answer", async () => {
+    const [words] = (await json("generate", "caption en", PICTURE)).results;
+    expect(words).toEqual({ ...common, prompt: "caption en", text: truth.caption });
+    const [boxes] = (await json("generate", "detect circle", PICTURE, "--out", "generated.png")).results;
+    expect(boxes!.detections).toHaveLength(circles.length);
+    await expectDrawing(join(folder, "generated.png"));
+  });
+
+  it("without a picture", async () => {
+    expect((await json("generate", "caption en", "--max-new-tokens", "3")).results).toMatchObject([
+      { picture: null, width: null, height: null },
+    ]);
+  });
+
+  it("sampling that is repeatable", async () => {
+    const sample = ["generate", "caption en", PICTURE, "--sample", "--temperature", "3", "--seed"];
+    const first = await output(...sample, "1");
+    expect(await output(...sample, "1")).toBe(first);
+    expect(await output(...sample, "2")).not.toBe(first);
+  });
+
+  it("ends after a text", async () => {
+    expect(await output("generate", "caption en", PICTURE, "--stop", ",")).toBe("a blue circle,\n");
+  });
+});
+
+describe("inspect", () => {
+  it("says what the model is", async () => {
+    const text = await output("inspect");
+    expect(text).toMatch(/^family +PaliGemma 1$/m);
+    expect(text).toMatch(/^problems +none$/m);
+    const inspection = JSON.parse(await output("inspect", "--json"));
+    expect(inspection).toMatchObject({ resolution: 112, imageTokens: 64, preset: null, problems: [] });
+    expect(inspection.parametersInFiles).toBe(inspection.parameters);
+    expect(inspection.memory[0]).toMatchObject({ precision: "float32", weights: inspection.parameters * 4 });
+  });
+});
+
+describe("demo", () => {
+  it("captions, answers, detects and draws", async () => {
+    const text = await output("demo");
+    expect(text).toContain(truth.caption);
+    expect(text).toContain("4 objects in");
+    await expectDrawing(join(folder, "demo-boxes.png"));
+  });
+});
+
+it("prints help and version", async () => {
+  expect(await output("--help")).toContain("Exit codes: 0 done, 1 failed, 2 the command line was wrong");
+  expect(await output()).toContain("Usage: paligemma");
+  expect(await output("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
+  for (const command of ["demo", "caption", "answer", "ocr", "detect", "generate", "inspect"]) {
+    expect(await output(command, "--help")).toContain(`$ paligemma ${command}`);
+  }
+});
+
+async function expectDrawing(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  expect(bytes.subarray(0, 8).toString("hex")).toBe(PNG);
+  const [drawn, before] = await Promise.all([decodeImage(bytes), readFile(PICTURE).then((file) => decodeImage(file))]);
+  expect([drawn.width, drawn.height]).toEqual([before.width, before.height]);
+  expect(Buffer.compare(Buffer.from(drawn.data), Buffer.from(before.data))).not.toBe(0);
+}
