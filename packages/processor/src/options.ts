@@ -45,14 +45,34 @@ const TEXT_OPTIONS: readonly (keyof TextOptions)[] = [
   "newlineSeparately",
 ];
 
+// Options of the Hugging Face processor that have no place here, and what to do instead.
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  addSpecialTokens: "the processor itself writes <bos> and <eos>; it has no effect on Hugging Face's either",
+  returnTensors: "arrays are always returned",
+  returnAttentionMask: "attentionMask is always returned",
+  returnTokenTypeIds: "tokenTypeIds are always returned",
+  returnLength: "the second number of inputIds.shape",
+  returnMmTokenTypeIds: "compare inputIds with tokenizer.special.image",
+  dataFormat: "pixelValues are always [images, channels, height, width]",
+  inputDataFormat: "images are always [height, width, channels]",
+  textKwargs: "options are flat",
+  imagesKwargs: "options are flat",
+  commonKwargs: "options are flat",
+  suffix: "suffix is a field of each example",
+};
+
 /** Splits and checks the options of a call; throws `processor/option`. */
 export function readOptions(options: ProcessOptions): { readonly text: TextSettings; readonly image: ImageOptions } {
-  const unknown = unknownKeys(options, [...TEXT_OPTIONS, ...IMAGE_OPTIONS, "signal"]);
+  const known = [...TEXT_OPTIONS, ...IMAGE_OPTIONS, "signal"];
+  const unknown = unknownKeys(options, known);
   if (unknown.length > 0) {
-    const names = unknown.map(({ key, meant }) => (meant === undefined ? key : `${key} (did you mean ${meant}?)`));
+    const names = unknown.map(({ key, meant }) => {
+      const instead = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : meant && `did you mean ${meant}?`;
+      return instead ? `${key} (${instead})` : key;
+    });
     throw new PaliGemmaError(
       "processor/option",
-      `process has no option ${names.join(", ")}; it has ${[...TEXT_OPTIONS, ...IMAGE_OPTIONS, "signal"].join(", ")}`,
+      `process has no option ${names.join(", ")}; it has ${known.join(", ")}`,
     );
   }
   const image: Record<string, unknown> = {};

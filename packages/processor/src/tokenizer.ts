@@ -34,7 +34,10 @@ export interface Tokenizer {
   readonly segments: IdRange | undefined;
   /** Ids of a text; special, loc and seg literals in it become their tokens, nothing is added around it. */
   encode(text: string): number[];
-  /** Text of ids; throws `processor/token` on an id outside the vocabulary. */
+  /**
+   * Text of ids. An id that no token has (the released embeddings have 63 more rows than tokens) has no text; throws
+   * `processor/token` on what is no id.
+   */
   decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string;
   /** The piece of an id, as the vocabulary writes it (`▁the`, `<0x0A>`). */
   tokenOf(id: number): string | undefined;
@@ -87,16 +90,17 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
       const kept: number[] = [];
       for (const value of ids) {
         const id = Number(value);
-        if (tokenOf(id) === undefined)
+        if (!(Number.isInteger(id) && id >= 0)) {
           throw new PaliGemmaError(
             "processor/token",
-            `there is no token with the id ${value}; ids go from 0 to ${size - 1}`,
+            `${value} is no token id; ids are whole numbers from 0. Are labels with −100 meant to be decoded?`,
           );
-        if (!(options.skipSpecialTokens === true && special.has(id))) kept.push(id);
+        }
+        const skipped = options.skipSpecialTokens === true && special.has(id);
+        if (!skipped && tokenOf(id) !== undefined) kept.push(id);
       }
-      return kept.length === 0
-        ? ""
-        : pieces.decode(kept, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      const how = { skip_special_tokens: false, clean_up_tokenization_spaces: false };
+      return kept.length === 0 ? "" : pieces.decode(kept, how);
     },
     tokenOf,
     idOf,
@@ -117,7 +121,8 @@ export function createTextStream(tokenizer: Tokenizer, options: DecodeOptions = 
   let held: number[] = [];
   return {
     push(ids) {
-      for (const id of ids) held.push(Number(id));
+      for (const id of ids)
+        if (!(options.skipSpecialTokens === true && tokenizer.isSpecial(Number(id)))) held.push(Number(id));
       let certain = held.length;
       // A later byte can still make a run of bytes invalid, and then each of them reads U+FFFD.
       while (certain > 0 && byteOf(tokenizer.tokenOf(held[certain - 1]!)) !== undefined) certain--;
