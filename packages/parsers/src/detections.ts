@@ -82,6 +82,38 @@ export function parseDetectionIds(
   return toDetections(readObjects(pieces, options.labelSide ?? "auto"), image, options.binDivisor);
 }
 
+/** An object with a mask. */
+export interface ParsedSegment extends ParsedDetection {
+  readonly codes: readonly number[];
+}
+
+/** What a `segment` answer holds; see `ParsedDetections`. Boxes without a whole mask are in `rest`. */
+export interface ParsedSegments extends ParsedDetections {
+  readonly items: readonly ParsedSegment[];
+}
+
+/** The objects with masks in a `segment` answer. Never throws for any text: boxes without a mask come back in `rest`. */
+export function parseSegments(text: string, image?: ImageSize, options: ParseDetectionOptions = {}): ParsedSegments {
+  refuseUnknownOptions(options, ["binDivisor", "labelSide"]);
+  const reading = readObjects(lexText(text), options.labelSide ?? "auto", true);
+  return toDetections(reading, image, options.binDivisor) as ParsedSegments;
+}
+
+/** The objects with masks in generated token ids; see `parseDetectionIds`. */
+export function parseSegmentIds(
+  ids: ArrayLike<number>,
+  image?: ImageSize,
+  options: ParseDetectionIdsOptions = {},
+): ParsedSegments {
+  refuseUnknownOptions(options, ["binDivisor", "labelSide", "decode", "markup"]);
+  const pieces = lexIds(ids, options.markup ?? PALIGEMMA_IDS, options.decode);
+  return toDetections(
+    readObjects(pieces, options.labelSide ?? "auto", true),
+    image,
+    options.binDivisor,
+  ) as ParsedSegments;
+}
+
 function toDetections(reading: Reading, image: ImageSize | undefined, divisor: BinDivisor = 1023): ParsedDetections {
   return {
     items: reading.objects.map((object) => toDetection(object, image, divisor)),

@@ -71,14 +71,16 @@ function markupOf({ box, codes = [] }: Detection, divisor: BinDivisor | undefine
 }
 
 function tail({ label }: Detection): string {
-  if (label === "") return "";
+  return label === "" ? "" : ` ${writableLabel(label)}`;
+}
+
+/** The label itself, if the answer format can hold it; throws `parsers/label` otherwise. */
+export function writableLabel(label: string): string {
   const pieces = lexText(label);
-  if (label !== label.trim() || pieces.length !== 1 || pieces[0]!.kind !== "text") {
-    throw new PaliGemmaError(
-      "parsers/label",
-      `the label ${JSON.stringify(label)} cannot be written: labels hold no ";", no line break, no <loc>, <seg> or special token, ` +
-        `and no space at their ends. Rename the class or replace these characters`,
-    );
-  }
-  return ` ${label}`;
+  if (label === "" || (label === label.trim() && pieces.length === 1 && pieces[0]!.kind === "text")) return label;
+  throw new PaliGemmaError(
+    "parsers/label",
+    `the label ${JSON.stringify(label)} cannot be written: labels hold no ";", no line break, no <loc>, <seg> or special token, ` +
+      `and no space at their ends. Rename the class or replace these characters`,
+  );
 }

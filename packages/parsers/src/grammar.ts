@@ -29,8 +29,11 @@ type Element =
 
 const UNOWNED = -1;
 
-/** Reads any sequence of pieces; linear in its length, never throws. */
-export function readObjects(pieces: readonly Piece[], side: LabelSide): Reading {
+/**
+ * Reads any sequence of pieces; linear in its length, never throws. With `masksOnly`, objects without a mask are left to
+ * the rest.
+ */
+export function readObjects(pieces: readonly Piece[], side: LabelSide, masksOnly = false): Reading {
   const drafts: Draft[] = [];
   const owner = new Int32Array(pieces.length).fill(UNOWNED);
   const lastSolid = pieces.findLastIndex((piece) => !isBlank(piece));
@@ -52,7 +55,18 @@ export function readObjects(pieces: readonly Piece[], side: LabelSide): Reading 
     assignLabels(elements, pieces, owner, side);
     at++;
   }
-  return account(pieces, owner, drafts, open || lacksLastLabel(pieces, owner, drafts, lastSolid));
+  const endsInBox = masksOnly && pieces[lastSolid]?.kind === "loc";
+  const truncated = open || endsInBox || lacksLastLabel(pieces, owner, drafts, lastSolid);
+  return account(pieces, owner, masksOnly ? keepMasks(owner, drafts) : drafts, truncated);
+}
+
+/** The drafts with a mask; pieces of the others lose their owner. */
+function keepMasks(owner: Int32Array, drafts: readonly Draft[]): readonly Draft[] {
+  const kept = drafts.filter((draft) => draft.codes !== undefined);
+  const renumbered = new Int32Array(drafts.length).fill(UNOWNED);
+  for (const [now, draft] of kept.entries()) renumbered[draft.index] = now;
+  for (let at = 0; at < owner.length; at++) if (owner[at] !== UNOWNED) owner[at] = renumbered[owner[at]!]!;
+  return kept;
 }
 
 /** Reads consecutive markup pieces (blanks between them allowed) from `from`; complete objects are added to `drafts`. */

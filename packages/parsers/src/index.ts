@@ -28,11 +28,15 @@ export type { Span } from "./lexer.ts";
 export {
   parseDetectionIds,
   parseDetections,
+  parseSegmentIds,
+  parseSegments,
   type Detection,
   type ParseDetectionIdsOptions,
   type ParseDetectionOptions,
   type ParsedDetection,
   type ParsedDetections,
+  type ParsedSegment,
+  type ParsedSegments,
 } from "./detections.ts";
 export {
   formatDetectionIds,
@@ -40,3 +44,39 @@ export {
   type FormatDetectionIdsOptions,
   type FormatDetectionOptions,
 } from "./format-detections.ts";
+export { dropRepeats, suppressOverlaps, trailingRepeats, type Kept, type SuppressOptions } from "./repeats.ts";
+export type { Parsed } from "./reading.ts";
+export { formatNumber, formatYesNo, parseNumber, parseYesNo, type ParsedNumber } from "./answers.ts";
+export {
+  formatList,
+  formatOcrLines,
+  parseList,
+  parseOcrLines,
+  type ListItem,
+  type ListSeparator,
+  type OcrLine,
+  type ParseListOptions,
+} from "./lists.ts";
+export { formatTags, parseTags, type FormatTagsOptions, type ParsedTags, type TagValue } from "./tags.ts";
+export { parseJson, type JsonValue, type ParsedJson } from "./json.ts";
+export {
+  labelsOf,
+  toCoco,
+  toCocoResults,
+  type AnnotatedImage,
+  type CocoAnnotation,
+  type CocoDataset,
+  type CocoResult,
+  type CocoRle,
+  type OutlinedDetection,
+} from "./export-coco.ts";
+export {
+  toLabelMe,
+  toLabelStudio,
+  toVoc,
+  toYolo,
+  type LabelMeFile,
+  type LabelStudioOptions,
+  type LabelStudioRegion,
+  type LabelStudioTask,
+} from "./export-annotations.ts";

@@ -1,4 +1,11 @@
-import { PALIGEMMA_IDS, markupIds, parseDetectionIds, parseDetections } from "@paligemma/parsers";
+import {
+  PALIGEMMA_IDS,
+  markupIds,
+  parseDetectionIds,
+  parseDetections,
+  parseSegmentIds,
+  parseSegments,
+} from "@paligemma/parsers";
 import { describe, expect, it } from "vitest";
 
 const BOX = "<loc0000><loc0341><loc0682><loc1023>";
@@ -30,11 +37,11 @@ describe("parseDetections", () => {
   });
 
   it("divides by 1024 when asked", () => {
-    expect(parseDetections(`${BOX} cat`, undefined, { binDivisor: 1024 }).items[0]!.box.xMax).toBe(1023 / 1024);
+    expect(parseDetections(`${BOX} cat`, undefined, { binDivisor: 1024 }).items.at(0)?.box.xMax).toBe(1023 / 1024);
   });
 
   it("reads mask codes", () => {
-    expect(parseDetections(`${BOX}${MASK} cat`).items[0]!.codes).toEqual(CODES);
+    expect(parseDetections(`${BOX}${MASK} cat`).items.at(0)?.codes).toEqual(CODES);
   });
 
   const answers: readonly (readonly [string, string, string])[] = [
@@ -144,7 +151,7 @@ describe("parseDetectionIds", () => {
   });
 
   it("is not fooled by a location in letters", () => {
-    expect(parseDetectionIds([...box, 99], undefined, { decode }).items[0]!.label).toBe("<loc0001>");
+    expect(parseDetectionIds([...box, 99], undefined, { decode }).items.at(0)?.label).toBe("<loc0001>");
   });
 
   it("tells an answer cut by the budget from one that ended", () => {
@@ -170,5 +177,30 @@ describe("parseDetectionIds", () => {
       /parsers\/vocabulary: <loc0007> has id none, expected 507/,
     );
     expect(PALIGEMMA_IDS.loc).toBe(256_000);
+  });
+});
+
+describe("parseSegments", () => {
+  it("leaves boxes without a mask to the rest", () => {
+    const { items, rest, truncated } = parseSegments(`${BOX}${MASK} cat ; ${BOX} dog ; ${BOX}${MASK} cow`);
+    expect(items.map(({ label, codes }) => [label, codes.length])).toEqual([
+      ["cat", 16],
+      ["cow", 16],
+    ]);
+    expect([rest, truncated]).toEqual([`${BOX} dog`, false]);
+  });
+
+  it("calls a last box without its mask truncated", () => {
+    expect(parseSegments(`${BOX}${MASK} cat ; ${BOX}`)).toMatchObject({
+      items: [{ label: "cat" }],
+      rest: BOX,
+      truncated: true,
+    });
+  });
+
+  it("reads ids", () => {
+    const ids = [256_000, 256_001, 256_002, 256_003, ...CODES.map((code) => 257_024 + code), 1];
+    expect(parseSegmentIds(ids).items.at(0)?.codes).toEqual(CODES);
+    expect(parseSegmentIds(ids.slice(0, 10))).toMatchObject({ items: [], truncated: true });
   });
 });

@@ -12,5 +12,17 @@ export function createRandom(seed: number): {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
   const below = (n: number): number => Math.floor(next() * n);
-  return { next, below, pick: (items) => items[below(items.length)]! };
+  const pick = <T>(items: readonly T[]): T => {
+    const item = items[below(items.length)];
+    if (item === undefined) throw new Error("nothing to pick from");
+    return item;
+  };
+  return { next, below, pick };
+}
+
+/** How many of `length` positions lie in none of the spans. */
+export function uncovered(spans: readonly { readonly start: number; readonly end: number }[], length: number): number {
+  const covered = new Uint8Array(length);
+  for (const { start, end } of spans) covered.fill(1, start, end);
+  return covered.filter((mark) => mark === 0).length;
 }
