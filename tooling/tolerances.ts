@@ -14,4 +14,8 @@ export const TOLERANCES = {
   "decode/avif-420": 120,
   /** Colours managed by libvips against ImageCms (both LittleCMS): levels of 255. */
   "decode/icc": 2,
+  /** `sequences_scores` of beam search against transformers: relative, absolute below 1. */
+  "generation/beam-score": 1e-5,
+  /** Transformed scores against transformers, both in float32: relative, absolute below 1. */
+  "generation/scores": 2e-6,
 } as const;

@@ -79,3 +79,9 @@ export function stream(source: LogitsSource, options: GenerateOptions = {}): Asy
 function decoding(source: LogitsSource, plan: Plan): AsyncGenerator<StreamEvent, DecodingCost> {
   return isPlainGreedy(source, plan) ? decodeGreedy(source, plan) : decode(source, plan);
 }
+
+/** Sequences filled up at their ends with `value` to the length of the longest. [rows][longest] */
+export function padSequences(sequences: readonly (readonly number[])[], value: number): number[][] {
+  const longest = Math.max(0, ...sequences.map((sequence) => sequence.length));
+  return sequences.map((sequence) => [...sequence, ...Array.from({ length: longest - sequence.length }, () => value)]);
+}

@@ -24,12 +24,17 @@ export function forcedEos(tokens: readonly number[], limit: (request: number) =>
   };
 }
 
-/** From `start` new tokens on, raises the end-of-sequence scores by |score| · (factor^k − 1), k counting from there. */
+/**
+ * From `start` new tokens on, raises the end-of-sequence scores by |score| · (factor^k − 1), k counting from there. A token
+ * that was removed before stays removed (Hugging Face makes it NaN, and takes it).
+ */
 export function exponentialDecay(start: number, factor: number, eos: readonly number[]): LogitsProcessor {
   return (scores, view) => {
     const past = newTokens(view) - start;
     if (past <= 0) return;
-    for (const token of eos)
-      scores[token] = scores[token]! + Math.fround(Math.abs(scores[token]!) * (factor ** past - 1));
+    for (const token of eos) {
+      const score = scores[token]!;
+      if (score > -Infinity) scores[token] = score + Math.fround(Math.abs(score) * (factor ** past - 1));
+    }
   };
 }
