@@ -1,5 +1,5 @@
 import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
-import { PaliGemmaError, bytesFor, viewAs, sizeOf, type DType, type NdArray } from "@paligemma/core";
+import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
 import type { WorkerLink } from "./link.ts";
@@ -27,6 +27,12 @@ export class NodeBackend implements Backend {
 
   compile(model: GraphModel, options: CompileOptions = {}): Promise<Session> {
     this.#link.mustBeOpen();
+    const [unknown] = unknownKeys(options, ["onProgress", "signal"]);
+    if (unknown)
+      throw new PaliGemmaError(
+        "backend/option",
+        `compile has no option ${unknown.key}${unknown.meant ? `; is ${unknown.meant} meant?` : ""}`,
+      );
     return this.#compile(model, options);
   }
 
@@ -63,7 +69,9 @@ export class NodeBackend implements Backend {
     const tensor = this.#link.fresh();
     const request = { kind: "allocate", id: this.#link.fresh(), tensor, dtype, count: sizeOf(shape) } as const;
     const made = NodeTensor.of(this.#link, tensor, dtype, [...shape]);
-    return this.#link.ask(request, `allocate ${dtype} ${formatShape(shape)}, ${bytesFor(dtype, sizeOf(shape))} bytes`).then(() => made);
+    return this.#link
+      .ask(request, `allocate ${dtype} ${formatShape(shape)}, ${bytesFor(dtype, sizeOf(shape))} bytes`)
+      .then(() => made);
   }
 
   upload(array: NdArray): Promise<Tensor> {
@@ -72,12 +80,20 @@ export class NodeBackend implements Backend {
     const bytes = bytesOf(array, "the array to upload").slice().buffer as ArrayBuffer;
     const tensor = this.#link.fresh();
     const made = NodeTensor.of(this.#link, tensor, dtype, [...shape]);
-    return this.#link.ask({ kind: "upload", id: this.#link.fresh(), tensor, dtype, bytes }, `upload ${dtype} ${formatShape(shape)}`, { move: [bytes] }).then(() => made);
+    return this.#link
+      .ask({ kind: "upload", id: this.#link.fresh(), tensor, dtype, bytes }, `upload ${dtype} ${formatShape(shape)}`, {
+        move: [bytes],
+      })
+      .then(() => made);
   }
 
   async #download({ id: tensor, start, slots: count, dtype, shape }: NodeTensor): Promise<NdArray> {
-    const reply = await this.#link.ask({ kind: "download", id: this.#link.fresh(), tensor, start, slots: count }, `download ${dtype} ${formatShape(shape)}`);
-    if (reply.kind !== "bytes") throw new PaliGemmaError("backend/worker", `a download was answered with ${reply.kind}`);
+    const reply = await this.#link.ask(
+      { kind: "download", id: this.#link.fresh(), tensor, start, slots: count },
+      `download ${dtype} ${formatShape(shape)}`,
+    );
+    if (reply.kind !== "bytes")
+      throw new PaliGemmaError("backend/worker", `a download was answered with ${reply.kind}`);
     return { dtype, shape, data: viewAs(dtype, new Uint8Array(reply.bytes)) };
   }
 
@@ -91,12 +107,26 @@ export class NodeBackend implements Backend {
     const a = NodeTensor.use(from, this.#link, "the tensor to copy from");
     const b = NodeTensor.use(to, this.#link, "the tensor to copy to");
     if (a.dtype !== b.dtype || !sameShape(a.shape, b.shape)) {
-      throw new PaliGemmaError("backend/shape", `cannot copy ${a.dtype} ${formatShape(a.shape)} to ${b.dtype} ${formatShape(b.shape)}: types and shapes must be equal`);
+      throw new PaliGemmaError(
+        "backend/shape",
+        `cannot copy ${a.dtype} ${formatShape(a.shape)} to ${b.dtype} ${formatShape(b.shape)}: types and shapes must be equal`,
+      );
     }
     if (a.id === b.id && a.start < b.start + b.slots && b.start < a.start + a.slots) {
-      throw new PaliGemmaError("backend/overlap", `cannot copy between overlapping rows of one tensor; copy by way of another tensor`);
+      throw new PaliGemmaError(
+        "backend/overlap",
+        `cannot copy between overlapping rows of one tensor; copy by way of another tensor`,
+      );
     }
-    const request = { kind: "copy", id: this.#link.fresh(), from: a.id, fromStart: a.start, to: b.id, toStart: b.start, slots: slotsOf(a.dtype, a.shape) } as const;
+    const request = {
+      kind: "copy",
+      id: this.#link.fresh(),
+      from: a.id,
+      fromStart: a.start,
+      to: b.id,
+      toStart: b.start,
+      slots: slotsOf(a.dtype, a.shape),
+    } as const;
     return this.#link.ask(request, "copy").then(() => undefined);
   }
 
@@ -112,7 +142,10 @@ export class NodeBackend implements Backend {
 function slots(ports: GraphModel["inputs"]): Slot[] {
   return ports.map(({ name, dtype }) => {
     if (dtype === "bfloat16") {
-      throw new PaliGemmaError("backend/compile", `${name} is bfloat16, which onnxruntime-node cannot take in or give out; cast to float32 inside the graph`);
+      throw new PaliGemmaError(
+        "backend/compile",
+        `${name} is bfloat16, which onnxruntime-node cannot take in or give out; cast to float32 inside the graph`,
+      );
     }
     return { name, dtype };
   });

@@ -30,20 +30,30 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
     if (isPaliGemmaError(error, "backend/unavailable")) throw error;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
     if (cuda) throw cudaFailure(RUNTIME_VERSION, cause);
-    throw new PaliGemmaError("backend/unavailable", `onnxruntime-node ${version} loads, but does not run a graph with weights in a file: ${cause.message}`, { cause });
+    throw new PaliGemmaError(
+      "backend/unavailable",
+      `onnxruntime-node ${version} loads, but does not run a graph with weights in a file: ${cause.message}`,
+      { cause },
+    );
   }
   return backend;
 }
 
 function otherVersion(version: string): PaliGemmaError {
-  return new PaliGemmaError("backend/unavailable", `onnxruntime-node is ${version}, this package is made for ${RUNTIME_VERSION}, whose treatment of files and buffers it relies on; install that version`);
+  return new PaliGemmaError(
+    "backend/unavailable",
+    `onnxruntime-node is ${version}, this package is made for ${RUNTIME_VERSION}, whose treatment of files and buffers it relies on; install that version`,
+  );
 }
 
 /** The built worker, also when this file is a source that something else translates: threads start from JavaScript only. */
 function workerUrl(): URL {
   const url = new URL(import.meta.resolve("@paligemma/backend-node/worker"));
   if (!existsSync(fileURLToPath(url))) {
-    throw new PaliGemmaError("backend/unavailable", `${fileURLToPath(url)} is missing: the worker has to be built first (npx tsc -b packages/backend-node in the repository; an installed package brings it)`);
+    throw new PaliGemmaError(
+      "backend/unavailable",
+      `${fileURLToPath(url)} is missing: the worker has to be built first (npx tsc -b packages/backend-node in the repository; an installed package brings it)`,
+    );
   }
   return url;
 }

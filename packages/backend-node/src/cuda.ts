@@ -15,7 +15,10 @@ export function providerFolder(): string {
 /** Throws `backend/unavailable` with what is missing where CUDA cannot be there: another system, or no provider libraries. */
 export function checkCuda(version: string, folder: string = providerFolder()): void {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new PaliGemmaError("backend/unavailable", `onnxruntime-node has CUDA on linux x64 alone, this is ${process.platform} ${process.arch}. Use { device: "cpu" }`);
+    throw new PaliGemmaError(
+      "backend/unavailable",
+      `onnxruntime-node has CUDA on linux x64 alone, this is ${process.platform} ${process.arch}. Use { device: "cpu" }`,
+    );
   }
   const missing = LIBRARIES.filter((name) => !existsSync(join(folder, name)));
   if (missing.length === 0) return;
@@ -27,7 +30,11 @@ export function checkCuda(version: string, folder: string = providerFolder()): v
 
 /** The error for libraries that are there and do not start. */
 export function cudaFailure(version: string, cause: Error, folder: string = providerFolder()): PaliGemmaError {
-  return new PaliGemmaError("backend/unavailable", `CUDA was asked for and its libraries are there, but it does not start: ${cause.message}. ${remedy(version, folder)}`, { cause });
+  return new PaliGemmaError(
+    "backend/unavailable",
+    `CUDA was asked for and its libraries are there, but it does not start: ${cause.message}. ${remedy(version, folder)}`,
+    { cause },
+  );
 }
 
 function remedy(version: string, folder: string): string {

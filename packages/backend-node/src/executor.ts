@@ -92,13 +92,16 @@ export class Executor {
     let at = 0;
     for (const { name, dtype } of inputs) {
       const [tensor, start, slots, rank] = [feeds[at]!, feeds[at + 1]!, feeds[at + 2]!, feeds[at + 3]!];
-      const data = tensor === IN_PAYLOAD ? viewAs(dtype, new Uint8Array(payload!, start, slots)) : this.#window(tensor, start, slots);
+      const data =
+        tensor === IN_PAYLOAD
+          ? viewAs(dtype, new Uint8Array(payload!, start, slots))
+          : this.#window(tensor, start, slots);
       fed[name] = this.#tensor(dtype, data, feeds.slice(at + 4, at + 4 + rank));
       at += 4 + rank;
     }
     const wanted: Record<string, Runtime.Tensor | null> = {};
     const returned: { readonly slot: Slot; readonly device: number | undefined }[] = [];
-    for (at = 0; at < fetches.length; ) {
+    for (at = 0; at < fetches.length;) {
       const slot = outputs[fetches[at]!]!;
       const to = fetches[at + 1]!;
       if (to === TO_HOST || to === TO_DEVICE) {
@@ -108,7 +111,11 @@ export class Executor {
         continue;
       }
       const [tensor, start, slots, rank] = [fetches[at + 2]!, fetches[at + 3]!, fetches[at + 4]!, fetches[at + 5]!];
-      wanted[slot.name] = this.#tensor(slot.dtype, this.#window(tensor, start, slots), fetches.slice(at + 6, at + 6 + rank));
+      wanted[slot.name] = this.#tensor(
+        slot.dtype,
+        this.#window(tensor, start, slots),
+        fetches.slice(at + 6, at + 6 + rank),
+      );
       at += 6 + rank;
     }
     const results = await runtime.run(fed, wanted as Runtime.InferenceSession.OnnxValueMapType);

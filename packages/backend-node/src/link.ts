@@ -1,6 +1,15 @@
 import { Worker } from "node:worker_threads";
 import { PaliGemmaError } from "@paligemma/core";
-import { PROTOCOL, type Greeting, type Reply, type Request } from "./protocol.ts";
+import {
+  BUSY,
+  PROTOCOL,
+  STOP,
+  type Flags,
+  type Greeting,
+  type Reply,
+  type Request,
+  type WorkerData,
+} from "./protocol.ts";
 
 /** Characters of the runtime's own words that a message repeats; they may list a whole graph. All of them are the `cause`. */
 const MESSAGE_LENGTH = 600;
@@ -20,24 +29,47 @@ export class WorkerLink {
   #next = 1;
   #end: PaliGemmaError | undefined;
 
-  private constructor(worker: Worker, gone: Promise<void>) {
+  private constructor(worker: Worker, gone: Promise<void>, flags: Flags) {
     this.#worker = worker;
     this.#gone = gone;
+    const calm = (): void => letFinish(flags);
+    process.on("exit", calm);
+    void gone.then(() => process.off("exit", calm));
     worker.on("message", (reply: Reply) => this.#receive(reply));
-    worker.on("error", (error) => this.#fail(new PaliGemmaError("backend/worker", `the worker of onnxruntime-node crashed: ${error.message}`, { cause: error })));
-    worker.on("exit", (code) => this.#fail(new PaliGemmaError("backend/worker", `the worker of onnxruntime-node ended with code ${code}; make a new backend`)));
+    worker.on("error", (error) =>
+      this.#fail(
+        new PaliGemmaError("backend/worker", `the worker of onnxruntime-node crashed: ${error.message}`, {
+          cause: error,
+        }),
+      ),
+    );
+    worker.on("exit", (code) =>
+      this.#fail(
+        new PaliGemmaError(
+          "backend/worker",
+          `the worker of onnxruntime-node ended with code ${code}; make a new backend`,
+        ),
+      ),
+    );
   }
 
   /** Starts the worker at `url` and waits until the runtime is loaded. Resolves to the link and the runtime's version. */
   static async start(url: URL): Promise<{ readonly link: WorkerLink; readonly version: string }> {
-    const worker = new Worker(url, { execArgv: [], name: "onnxruntime-node" });
+    const flags: Flags = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+    const workerData: WorkerData = { flags };
+    // No flags of the caller's: loaders and conditions of a development run are not for the built worker.
+    const worker = new Worker(url, { execArgv: [], name: "onnxruntime-node", workerData });
     const gone = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
     const greeting = await new Promise<Greeting>((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);
       worker.once("exit", (code) => reject(new Error(`the worker ended with code ${code} before it said anything`)));
     }).catch((error: unknown) => {
-      throw new PaliGemmaError("backend/unavailable", `the worker of onnxruntime-node did not start: ${String(error)}`, { cause: error });
+      throw new PaliGemmaError(
+        "backend/unavailable",
+        `the worker of onnxruntime-node did not start: ${String(error)}`,
+        { cause: error },
+      );
     });
     if (greeting.kind === "broken") {
       await worker.terminate();
@@ -49,10 +81,13 @@ export class WorkerLink {
     }
     if (greeting.protocol !== PROTOCOL) {
       await worker.terminate();
-      throw new PaliGemmaError("backend/unavailable", `the built worker speaks protocol ${greeting.protocol}, the sources ${PROTOCOL}; build @paligemma/backend-node again (tsc -b)`);
+      throw new PaliGemmaError(
+        "backend/unavailable",
+        `the built worker speaks protocol ${greeting.protocol}, the sources ${PROTOCOL}; build @paligemma/backend-node again (tsc -b)`,
+      );
     }
     worker.unref();
-    return { link: new WorkerLink(worker, gone), version: greeting.version };
+    return { link: new WorkerLink(worker, gone, flags), version: greeting.version };
   }
 
   /** True once the backend was disposed or the worker is gone. */
@@ -98,10 +133,12 @@ export class WorkerLink {
         reject(signal!.reason);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      const settle = <T>(act: (value: T) => void) => (value: T): void => {
-        signal?.removeEventListener("abort", abort);
-        act(value);
-      };
+      const settle =
+        <T>(act: (value: T) => void) =>
+        (value: T): void => {
+          signal?.removeEventListener("abort", abort);
+          act(value);
+        };
       if (this.#pending.size === 0) this.#worker.ref();
       this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject), what });
       this.#worker.postMessage(request, move);
@@ -118,7 +155,9 @@ export class WorkerLink {
       return;
     }
     const { code, text } = reply.fault;
-    pending.reject(new PaliGemmaError(code, `${pending.what}: ${text.slice(0, MESSAGE_LENGTH)}`, { cause: new Error(text) }));
+    pending.reject(
+      new PaliGemmaError(code, `${pending.what}: ${text.slice(0, MESSAGE_LENGTH)}`, { cause: new Error(text) }),
+    );
   }
 
   #fail(error: PaliGemmaError): void {
@@ -136,4 +175,13 @@ export class WorkerLink {
     }
     await this.#gone;
   }
+}
+
+/**
+ * Blocks until the worker has finished what it is at, and keeps it from beginning anything else: a process that ends while
+ * the runtime works would be aborted, and its exit code lost.
+ */
+function letFinish(flags: Flags): void {
+  Atomics.store(flags, STOP, 1);
+  while (Atomics.load(flags, BUSY) === 1) Atomics.wait(flags, BUSY, 1);
 }

@@ -18,11 +18,16 @@ const MAX_DEVICE = 255;
 
 /** Throws `backend/option`, listing every option that is unknown, out of range or contradicts another. */
 export function checkOptions(options: NodeBackendOptions): void {
-  const faults = unknownKeys(options, KNOWN).map(({ key, meant }) => `${key} is no option${meant ? `; is ${meant} meant?` : ` (${KNOWN.join(", ")})`}`);
+  const faults = unknownKeys(options, KNOWN).map(
+    ({ key, meant }) => `${key} is no option${meant ? `; is ${meant} meant?` : ` (${KNOWN.join(", ")})`}`,
+  );
   const { device = "cpu", threads, deviceId } = options;
-  if (device !== "cpu" && device !== "cuda") faults.push(`device is ${JSON.stringify(device)}, it may be "cpu" or "cuda"`);
-  if (threads !== undefined && !isWhole(threads, 1, MAX_THREADS)) faults.push(`threads is ${String(threads)}, it may be a whole number from 1 to ${MAX_THREADS}`);
-  if (deviceId !== undefined && !isWhole(deviceId, 0, MAX_DEVICE)) faults.push(`deviceId is ${String(deviceId)}, it may be a whole number from 0 to ${MAX_DEVICE}`);
+  if (device !== "cpu" && device !== "cuda")
+    faults.push(`device is ${JSON.stringify(device)}, it may be "cpu" or "cuda"`);
+  if (threads !== undefined && !isWhole(threads, 1, MAX_THREADS))
+    faults.push(`threads is ${String(threads)}, it may be a whole number from 1 to ${MAX_THREADS}`);
+  if (deviceId !== undefined && !isWhole(deviceId, 0, MAX_DEVICE))
+    faults.push(`deviceId is ${String(deviceId)}, it may be a whole number from 0 to ${MAX_DEVICE}`);
   if (deviceId !== undefined && device !== "cuda") faults.push('deviceId is for the device "cuda" alone');
   if (threads !== undefined && device === "cuda") faults.push('threads is for the device "cpu" alone');
   if (faults.length > 0) throw new PaliGemmaError("backend/option", `createNodeBackend: ${faults.join("; ")}`);

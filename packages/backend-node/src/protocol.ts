@@ -51,9 +51,27 @@ export interface RunRequest {
 export type Request =
   | CompileRequest
   | RunRequest
-  | { readonly kind: "allocate"; readonly id: number; readonly tensor: number; readonly dtype: DType; readonly count: number }
-  | { readonly kind: "upload"; readonly id: number; readonly tensor: number; readonly dtype: DType; readonly bytes: ArrayBuffer }
-  | { readonly kind: "download"; readonly id: number; readonly tensor: number; readonly start: number; readonly slots: number }
+  | {
+      readonly kind: "allocate";
+      readonly id: number;
+      readonly tensor: number;
+      readonly dtype: DType;
+      readonly count: number;
+    }
+  | {
+      readonly kind: "upload";
+      readonly id: number;
+      readonly tensor: number;
+      readonly dtype: DType;
+      readonly bytes: ArrayBuffer;
+    }
+  | {
+      readonly kind: "download";
+      readonly id: number;
+      readonly tensor: number;
+      readonly start: number;
+      readonly slots: number;
+    }
   | CopyRequest
   | { readonly kind: "release"; readonly id: number; readonly session: number }
   | { readonly kind: "free"; readonly tensor: number }
@@ -83,7 +101,12 @@ export interface Fault {
 export type Reply =
   | { readonly kind: "done"; readonly id: number }
   | { readonly kind: "bytes"; readonly id: number; readonly bytes: ArrayBuffer }
-  | { readonly kind: "ran"; readonly id: number; readonly shapes: readonly (readonly number[])[]; readonly buffers: readonly ArrayBuffer[] }
+  | {
+      readonly kind: "ran";
+      readonly id: number;
+      readonly shapes: readonly (readonly number[])[];
+      readonly buffers: readonly ArrayBuffer[];
+    }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
   /** Cancelled before it began. */
   | { readonly kind: "dropped"; readonly id: number };
@@ -93,5 +116,20 @@ export type Greeting =
   | { readonly kind: "ready"; readonly protocol: number; readonly version: string }
   | { readonly kind: "broken"; readonly text: string };
 
+/**
+ * Two flags in memory that both threads see. A thread that ends while the runtime works for it takes the process down, so
+ * whoever wants to end first sets `STOP`, then waits until `BUSY` is 0.
+ */
+export type Flags = Int32Array<SharedArrayBuffer>;
+/** 1 while a request is carried out. */
+export const BUSY = 0;
+/** 1 when no further request may begin. */
+export const STOP = 1;
+
+/** What the worker is started with. */
+export interface WorkerData {
+  readonly flags: Flags;
+}
+
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;

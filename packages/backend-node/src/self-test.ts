@@ -15,16 +15,38 @@ const LENGTH = 16;
 export async function checkMappedWeights(backend: Backend, path: string): Promise<void> {
   const real = await realpath(path);
   const { size } = await stat(real);
-  const source: ByteSource = { name: real, path: real, size, read: () => Promise.reject(new Error("a mapped file is not read")) };
+  const source: ByteSource = {
+    name: real,
+    path: real,
+    size,
+    read: () => Promise.reject(new Error("a mapped file is not read")),
+  };
   const model = buildGraph("self-test", backend.target as Target, (g) => {
-    const bytes = g.external("bytes", "uint8", [LENGTH], { name: "bytes", dtype: "uint8", shape: [LENGTH], source, start: OFFSET, end: OFFSET + LENGTH });
-    return { joined: g.node({ op: "Concat", inputs: [bytes, g.input("x", "uint8", [1])], attributes: { axis: { int: 0 } }, outputs: [{ dtype: "uint8", shape: [LENGTH + 1] }] })[0]! };
+    const bytes = g.external("bytes", "uint8", [LENGTH], {
+      name: "bytes",
+      dtype: "uint8",
+      shape: [LENGTH],
+      source,
+      start: OFFSET,
+      end: OFFSET + LENGTH,
+    });
+    return {
+      joined: g.node({
+        op: "Concat",
+        inputs: [bytes, g.input("x", "uint8", [1])],
+        attributes: { axis: { int: 0 } },
+        outputs: [{ dtype: "uint8", shape: [LENGTH + 1] }],
+      })[0]!,
+    };
   });
   await using session = await backend.compile(model);
   const { host } = await session.run({ x: ndArray("uint8", [1], Uint8Array.of(7)) }, { host: ["joined"] });
   const expected = [...(await bytesAt(real)), 7];
   if (expected.join() !== host["joined"]!.data.join()) {
-    throw new PaliGemmaError("backend/unavailable", `${backend.name} does not read weights from files as it should: ${real} came out as other bytes. Use the version of onnxruntime-node that this package pins`);
+    throw new PaliGemmaError(
+      "backend/unavailable",
+      `${backend.name} does not read weights from files as it should: ${real} came out as other bytes. Use the version of onnxruntime-node that this package pins`,
+    );
   }
 }
 

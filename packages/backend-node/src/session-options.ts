@@ -9,7 +9,10 @@ import type { NodeBackendOptions } from "./options.ts";
 export function rootOf(paths: readonly string[]): string {
   const roots = new Set(paths.map((path) => /^(?:[A-Za-z]:)?[\\/]/.exec(path)?.[0] ?? ""));
   if (roots.has("") || roots.size > 1) {
-    throw new PaliGemmaError("backend/compile", `the weights of one graph must be absolute paths of one drive, these are of ${[...roots].map((root) => root || "a relative folder").join(", ")}`);
+    throw new PaliGemmaError(
+      "backend/compile",
+      `the weights of one graph must be absolute paths of one drive, these are of ${[...roots].map((root) => root || "a relative folder").join(", ")}`,
+    );
   }
   return [...roots][0] ?? "/";
 }
@@ -18,7 +21,11 @@ export function rootOf(paths: readonly string[]): string {
  * Options of an onnxruntime session. The runtime takes unknown keys in silence and wants every value of `extra` as text:
  * each key here is checked by a test for its effect.
  */
-export function sessionOptions(model: GraphModel, root: string, { device = "cpu", threads, deviceId = 0 }: NodeBackendOptions): object {
+export function sessionOptions(
+  model: GraphModel,
+  root: string,
+  { device = "cpu", threads, deviceId = 0 }: NodeBackendOptions,
+): object {
   // Packing copies every weight; only block-quantised products need it (a hundred times slower without).
   const packed = model.nodes.some((node) => node.op === "MatMulNBits");
   return {

@@ -1,4 +1,12 @@
-import { checkRun, isTensor, type Feeds, type RunOptions, type RunResult, type Session, type Tensor } from "@paligemma/backend";
+import {
+  checkRun,
+  isTensor,
+  type Feeds,
+  type RunOptions,
+  type RunResult,
+  type Session,
+  type Tensor,
+} from "@paligemma/backend";
 import { PaliGemmaError, viewAs, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import { bytesOf } from "./array-bytes.ts";
@@ -26,7 +34,11 @@ export class NodeSession implements Session {
 
   run(feeds: Feeds, options: RunOptions): Promise<RunResult> {
     this.#link.mustBeOpen();
-    if (this.#disposed) throw new PaliGemmaError("backend/disposed", `the session of ${this.model.name} was disposed; compile the graph again`);
+    if (this.#disposed)
+      throw new PaliGemmaError(
+        "backend/disposed",
+        `the session of ${this.model.name} was disposed; compile the graph again`,
+      );
     checkRun(this.model, feeds, options);
     const packed = this.#pack(feeds);
     const { host = [], device = [], into = {}, signal } = options;
@@ -47,14 +59,33 @@ export class NodeSession implements Session {
   async #send(
     packed: { readonly feeds: readonly number[]; readonly payload: ArrayBuffer | undefined },
     fetches: readonly number[],
-    { host, device, made, signal }: { readonly host: readonly string[]; readonly device: readonly string[]; readonly made: readonly number[]; readonly signal: AbortSignal | undefined },
+    {
+      host,
+      device,
+      made,
+      signal,
+    }: {
+      readonly host: readonly string[];
+      readonly device: readonly string[];
+      readonly made: readonly number[];
+      readonly signal: AbortSignal | undefined;
+    },
   ): Promise<RunResult> {
     const { feeds, payload } = packed;
-    const request = { kind: "run", id: this.#link.fresh(), session: this.#id, feeds, fetches, ...(payload && { payload }) } as const;
-    const reply = await this.#link.ask(request, `run ${this.model.name}`, { move: payload ? [payload] : [], signal }).catch((error: unknown) => {
-      for (const tensor of made) this.#link.post({ kind: "free", tensor });
-      throw error;
-    });
+    const request = {
+      kind: "run",
+      id: this.#link.fresh(),
+      session: this.#id,
+      feeds,
+      fetches,
+      ...(payload && { payload }),
+    } as const;
+    const reply = await this.#link
+      .ask(request, `run ${this.model.name}`, { move: payload ? [payload] : [], signal })
+      .catch((error: unknown) => {
+        for (const tensor of made) this.#link.post({ kind: "free", tensor });
+        throw error;
+      });
     if (reply.kind !== "ran") throw new PaliGemmaError("backend/worker", `a run was answered with ${reply.kind}`);
     const result: { host: Record<string, NdArray>; device: Record<string, Tensor> } = { host: {}, device: {} };
     host.forEach((name, i) => {
@@ -62,7 +93,12 @@ export class NodeSession implements Session {
       result.host[name] = { dtype, shape: reply.shapes[i]!, data: viewAs(dtype, new Uint8Array(reply.buffers[i]!)) };
     });
     device.forEach((name, i) => {
-      result.device[name] = NodeTensor.of(this.#link, made[i]!, this.#output(name).dtype, reply.shapes[host.length + i]!);
+      result.device[name] = NodeTensor.of(
+        this.#link,
+        made[i]!,
+        this.#output(name).dtype,
+        reply.shapes[host.length + i]!,
+      );
     });
     return result;
   }
@@ -99,7 +135,12 @@ export class NodeSession implements Session {
     this.#disposed = true;
     if (this.#link.closed) return;
     const id = this.#link.fresh();
-    await this.#link.ask({ kind: "release", id, session: this.#id }, `release ${this.model.name}`);
+    await this.#link
+      .ask({ kind: "release", id, session: this.#id }, `release ${this.model.name}`)
+      .catch((error: unknown) => {
+        // A backend that goes away frees its sessions itself.
+        if (!this.#link.closed) throw error;
+      });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -47,7 +47,10 @@ export class NodeTensor implements Tensor {
   /** Throws where the tensor belongs to another backend or is gone; `role` says what it was to be used as. */
   static use(tensor: Tensor, link: WorkerLink, role: string): NodeTensor {
     if (!(tensor instanceof NodeTensor) || tensor.#block.link !== link) {
-      throw new PaliGemmaError("backend/foreign", `${role} is a tensor of another backend; download it there and upload it here`);
+      throw new PaliGemmaError(
+        "backend/foreign",
+        `${role} is a tensor of another backend; download it there and upload it here`,
+      );
     }
     tensor.#mustLive(role);
     return tensor;
@@ -55,20 +58,36 @@ export class NodeTensor implements Tensor {
 
   #mustLive(role: string): void {
     if (!this.#block.live || this.#block.link.closed) {
-      throw new PaliGemmaError("backend/disposed", `${role} ${formatShape(this.shape)} was disposed, or its backend was; keep it until its last use has begun`);
+      throw new PaliGemmaError(
+        "backend/disposed",
+        `${role} ${formatShape(this.shape)} was disposed, or its backend was; keep it until its last use has begun`,
+      );
     }
   }
 
   rows(start: number, end: number): Tensor {
     this.#mustLive("the tensor");
     const rows = this.shape[0];
-    if (rows === undefined || !Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > rows) {
-      throw new PaliGemmaError("backend/range", `rows [${start}, ${end}) of a tensor ${formatShape(this.shape)}: rows must be whole and lie in [0, ${rows ?? 0}]`);
+    if (
+      rows === undefined ||
+      !Number.isInteger(start) ||
+      !Number.isInteger(end) ||
+      start < 0 ||
+      end < start ||
+      end > rows
+    ) {
+      throw new PaliGemmaError(
+        "backend/range",
+        `rows [${start}, ${end}) of a tensor ${formatShape(this.shape)}: rows must be whole and lie in [0, ${rows ?? 0}]`,
+      );
     }
     const shape = [end - start, ...this.shape.slice(1)];
     const skipped = [start, ...this.shape.slice(1)];
     if (bitsOf(this.dtype) === 4 && sizeOf(skipped) % 2 === 1) {
-      throw new PaliGemmaError("backend/range", `rows of a ${this.dtype} tensor ${formatShape(this.shape)} must begin at a whole byte, row ${start} does not`);
+      throw new PaliGemmaError(
+        "backend/range",
+        `rows of a ${this.dtype} tensor ${formatShape(this.shape)} must begin at a whole byte, row ${start} does not`,
+      );
     }
     return new NodeTensor(this.#block, this.dtype, shape, this.start + slotsOf(this.dtype, skipped), false);
   }

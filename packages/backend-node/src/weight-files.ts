@@ -1,6 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
-import { PaliGemmaError, viewAs, type OnProgress } from "@paligemma/core";
-import { encodeOnnx, type GraphModel } from "@paligemma/graph";
+import { bytesFor, PaliGemmaError, sizeOf, viewAs, type OnProgress } from "@paligemma/core";
+import { encodeOnnx, formatShape, type GraphModel } from "@paligemma/graph";
 import type { ByteSource, TensorRef } from "@paligemma/weights";
 import type { Handed } from "./protocol.ts";
 import { rootOf } from "./session-options.ts";
@@ -29,24 +29,38 @@ const MAX_BESIDE_FILES = 2 ** 30;
 export async function encodeWithWeights(model: GraphModel, reading: Reading = {}): Promise<Encoded> {
   const refs = [...new Set(model.initializers.flatMap(({ ref }) => (ref ? [ref] : [])))];
   const files = new Map<ByteSource, string>();
-  for (const source of new Set(refs.map((ref) => ref.source))) if (source.path !== undefined) files.set(source, await checkedPath(source));
+  for (const source of new Set(refs.map((ref) => ref.source)))
+    if (source.path !== undefined) files.set(source, await checkedPath(source, source.path));
+  refs.forEach(checkRange);
   const root = rootOf([...files.values()]);
 
   const loose = refs.filter((ref) => !files.has(ref.source));
   if (files.size === 0) {
     const keys = new Map(loose.map((ref, i) => [ref, `memory/${i}`]));
-    const { bytes } = encodeOnnx(model, (ref) => ({ location: keys.get(ref)!, offset: 0, length: ref.end - ref.start }));
+    const { bytes } = encodeOnnx(model, (ref) => ({
+      location: keys.get(ref)!,
+      offset: 0,
+      length: ref.end - ref.start,
+    }));
     const read = await readAll(loose, reading);
     return { bytes, root, handed: loose.map((ref) => ({ path: keys.get(ref)!, data: read.get(ref)! })) };
   }
   const size = sizeOfAll(loose);
   if (size > MAX_BESIDE_FILES) {
-    throw new PaliGemmaError("backend/compile", `${model.name} has ${size} bytes of weights in memory beside weights in files, the limit is ${MAX_BESIDE_FILES}; write them to a file first (writeSafetensors of @paligemma/weights/node)`);
+    throw new PaliGemmaError(
+      "backend/compile",
+      `${model.name} has ${size} bytes of weights in memory beside weights in files, the limit is ${MAX_BESIDE_FILES}; write them to a file first (writeSafetensors of @paligemma/weights/node)`,
+    );
   }
   const read = await readAll(loose, reading);
   const initializers = model.initializers.map((initializer) => {
     const bytes = initializer.ref && read.get(initializer.ref);
-    return bytes ? { ...initializer, data: { dtype: initializer.dtype, shape: initializer.shape, data: viewAs(initializer.dtype, bytes) } } : initializer;
+    return bytes
+      ? {
+          ...initializer,
+          data: { dtype: initializer.dtype, shape: initializer.shape, data: viewAs(initializer.dtype, bytes) },
+        }
+      : initializer;
   });
   const { bytes } = encodeOnnx({ ...model, initializers }, (ref) => ({
     location: files.get(ref.source)!.slice(root.length),
@@ -56,13 +70,33 @@ export async function encodeWithWeights(model: GraphModel, reading: Reading = {}
   return { bytes, root, handed: [] };
 }
 
-async function checkedPath(source: ByteSource): Promise<string> {
-  const path = await realpath(source.path!);
-  const { size } = await stat(path);
+async function checkedPath(source: ByteSource, given: string): Promise<string> {
+  const gone = (cause: unknown): never => {
+    throw new PaliGemmaError(
+      "backend/changed",
+      `${given} was there when it was opened and cannot be reached now; open the checkpoint again`,
+      { cause },
+    );
+  };
+  const path = await realpath(given).catch(gone);
+  const { size } = await stat(path).catch(gone);
   if (size !== source.size) {
-    throw new PaliGemmaError("backend/changed", `${path} had ${source.size} bytes when it was opened and has ${size} now; open the checkpoint again`);
+    throw new PaliGemmaError(
+      "backend/changed",
+      `${path} had ${source.size} bytes when it was opened and has ${size} now; open the checkpoint again`,
+    );
   }
   return path;
+}
+
+/** A mapping beyond the end of a file would end the process when it is read. */
+function checkRange({ name, dtype, shape, source, start, end }: TensorRef): void {
+  const needed = bytesFor(dtype, sizeOf(shape));
+  if (start >= 0 && end <= source.size && end - start === needed) return;
+  throw new PaliGemmaError(
+    "backend/compile",
+    `${name} is said to be bytes [${start}, ${end}) of ${source.name}, which has ${source.size}; its shape ${formatShape(shape)} of ${dtype} needs ${needed}`,
+  );
 }
 
 function sizeOfAll(refs: readonly TensorRef[]): number {
@@ -70,7 +104,10 @@ function sizeOfAll(refs: readonly TensorRef[]): number {
 }
 
 /** The bytes of each, in order, one read at a time. */
-async function readAll(refs: readonly TensorRef[], { onProgress, signal }: Reading): Promise<ReadonlyMap<TensorRef, Uint8Array>> {
+async function readAll(
+  refs: readonly TensorRef[],
+  { onProgress, signal }: Reading,
+): Promise<ReadonlyMap<TensorRef, Uint8Array>> {
   const read = new Map<TensorRef, Uint8Array>();
   const total = sizeOfAll(refs);
   let done = 0;

@@ -1,12 +1,22 @@
 import { createRequire } from "node:module";
-import { parentPort, receiveMessageOnPort } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type * as Runtime from "onnxruntime-node";
 import { Executor } from "./executor.ts";
-import { PROTOCOL, type Fault, type Greeting, type Reply, type Request } from "./protocol.ts";
+import {
+  BUSY,
+  PROTOCOL,
+  STOP,
+  type Fault,
+  type Greeting,
+  type Reply,
+  type Request,
+  type WorkerData,
+} from "./protocol.ts";
 
 // The thread that onnxruntime lives in: its calls block whoever makes them.
 
 const port = parentPort!;
+const { flags } = workerData as WorkerData;
 const waiting: Request[] = [];
 let busy = false;
 let closing = false;
@@ -33,22 +43,39 @@ async function work(executor: Executor): Promise<void> {
   if (busy) return;
   busy = true;
   for (;;) {
-    for (let late = receiveMessageOnPort(port); late; late = receiveMessageOnPort(port)) receive(late.message as Request);
+    for (let late = receiveMessageOnPort(port); late; late = receiveMessageOnPort(port))
+      receive(late.message as Request);
     if (closing) break;
     const request = waiting.shift();
-    if (!request) break;
+    if (!request || !begin()) break;
     try {
       const made = await executor.execute(request);
       if (made) answer(made.reply, made.move);
     } catch (error) {
       if ("id" in request) answer({ kind: "failed", id: request.id, fault: faultOf(request, error) });
+    } finally {
+      end();
     }
   }
   busy = false;
-  if (closing) {
+  if (closing && begin()) {
     await executor.close();
+    end();
     port.close();
   }
+}
+
+/** Says that the runtime is going to be used; false where that is too late. */
+function begin(): boolean {
+  Atomics.store(flags, BUSY, 1);
+  if (Atomics.load(flags, STOP) === 0) return true;
+  end();
+  return false;
+}
+
+function end(): void {
+  Atomics.store(flags, BUSY, 0);
+  Atomics.notify(flags, BUSY);
 }
 
 function faultOf(request: Request, error: unknown): Fault {

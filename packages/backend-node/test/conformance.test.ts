@@ -16,9 +16,23 @@ afterAll(() => rm(folder, { recursive: true }));
 const file: MakeSource = async (bytes) => {
   const path = join(folder, `weights-${files++}.safetensors`);
   await writeFile(path, bytes);
-  return { name: path, path, size: bytes.byteLength, read: () => Promise.reject(new Error("a file must be mapped, not read")) };
+  return {
+    name: path,
+    path,
+    size: bytes.byteLength,
+    read: () => Promise.reject(new Error("a file must be mapped, not read")),
+  };
 };
 
 const tolerances = { operator: TOLERANCES["operator/float32"] };
-testBackend(() => createNodeBackend({ device: "cpu", threads: 2 }), { suite: "onnxruntime-node on cpu", sources: { "a file": file }, tolerances });
-testBackend(() => createNodeBackend({ device: "cuda" }), { suite: "onnxruntime-node on cuda", device: "cuda", sources: { "a file": file }, tolerances });
+testBackend(() => createNodeBackend({ device: "cpu", threads: 2 }), {
+  suite: "onnxruntime-node on cpu",
+  sources: { "a file": file },
+  tolerances,
+});
+testBackend(() => createNodeBackend({ device: "cuda" }), {
+  suite: "onnxruntime-node on cuda",
+  device: "cuda",
+  sources: { "a file": file },
+  tolerances,
+});

@@ -1,4 +1,4 @@
-import { PaliGemmaError } from "@paligemma/core";
+import { PaliGemmaError, unknownKeys } from "@paligemma/core";
 import { formatShape, type GraphModel, type Port } from "@paligemma/graph";
 import type { Feeds, RunOptions, Tensor } from "./backend.ts";
 
@@ -8,17 +8,26 @@ type Sizes = Map<string, { readonly size: number; readonly by: string }>;
 /**
  * Checks a run against the graph before the runtime sees it: every input fed, nothing fed that is no input, formats equal,
  * known dimensions equal, equal names equal sizes; outputs exist and are asked for once, and the tensors that they are to be
- * written into are of their format and, as far as it is known before the run, of their shape. Throws `backend/feeds` or
- * `backend/outputs`, listing all that is wrong.
+ * written into are of their format and, as far as it is known before the run, of their shape. Throws `backend/option`,
+ * `backend/feeds` or `backend/outputs`, listing all that is wrong.
  */
 export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): void {
+  const [unknown] = unknownKeys(options, ["host", "device", "into", "signal"]);
+  if (unknown)
+    throw new PaliGemmaError(
+      "backend/option",
+      `run has no option ${unknown.key}${unknown.meant ? `; is ${unknown.meant} meant?` : ""}`,
+    );
   const faults: string[] = [];
   const sizes: Sizes = new Map();
   for (const port of model.inputs) faults.push(...inputFaults(port, feeds, sizes));
   const inputs = new Set(model.inputs.map((port) => port.name));
   for (const name of Object.keys(feeds)) if (!inputs.has(name)) faults.push(`${name} is no input`);
   if (faults.length > 0) {
-    throw new PaliGemmaError("backend/feeds", `the graph ${model.name} cannot be fed so: ${faults.join("; ")}. Inputs are ${model.inputs.map((p) => p.name).join(", ")}`);
+    throw new PaliGemmaError(
+      "backend/feeds",
+      `the graph ${model.name} cannot be fed so: ${faults.join("; ")}. Inputs are ${model.inputs.map((p) => p.name).join(", ")}`,
+    );
   }
   const asked = [...(options.host ?? []), ...(options.device ?? []), ...Object.keys(options.into ?? {})];
   const outputs = new Set(model.outputs.map((port) => port.name));
@@ -42,7 +51,8 @@ function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {
   port.shape.forEach((dimension, axis) => {
     const size = fed.shape[axis]!;
     if (typeof dimension === "number") {
-      if (size !== dimension) faults.push(`${port.name} is ${formatShape(fed.shape)}, the graph takes ${formatShape(port.shape)}`);
+      if (size !== dimension)
+        faults.push(`${port.name} is ${formatShape(fed.shape)}, the graph takes ${formatShape(port.shape)}`);
       return;
     }
     const seen = sizes.get(dimension);
@@ -54,8 +64,14 @@ function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {
 
 function targetFaults(port: Port, target: Tensor | undefined, sizes: Sizes): string[] {
   if (!target) return [];
-  const expected = port.shape.map((dimension) => (typeof dimension === "string" ? (sizes.get(dimension)?.size ?? dimension) : dimension));
-  const fits = target.shape.length === expected.length && expected.every((size, axis) => typeof size === "string" || size === target.shape[axis]);
+  const expected = port.shape.map((dimension) =>
+    typeof dimension === "string" ? (sizes.get(dimension)?.size ?? dimension) : dimension,
+  );
+  const fits =
+    target.shape.length === expected.length &&
+    expected.every((size, axis) => typeof size === "string" || size === target.shape[axis]);
   if (fits && target.dtype === port.dtype) return [];
-  return [`${port.name} is ${port.dtype} ${formatShape(expected)} and cannot be written into ${target.dtype} ${formatShape(target.shape)}`];
+  return [
+    `${port.name} is ${port.dtype} ${formatShape(expected)} and cannot be written into ${target.dtype} ${formatShape(target.shape)}`,
+  ];
 }

@@ -1,3 +1,13 @@
-export { isTensor, type Backend, type CompileOptions, type CreateBackend, type Feeds, type RunOptions, type RunResult, type Session, type Tensor } from "./backend.ts";
+export {
+  isTensor,
+  type Backend,
+  type CompileOptions,
+  type CreateBackend,
+  type Feeds,
+  type RunOptions,
+  type RunResult,
+  type Session,
+  type Tensor,
+} from "./backend.ts";
 export { checkRun } from "./check.ts";
 export type { FusedOperator, Target } from "@paligemma/graph";

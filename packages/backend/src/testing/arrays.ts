@@ -41,7 +41,10 @@ export function exact(array: NdArray): Reference {
 }
 
 /** The array rounded to a format of weights, and the values that it then has. */
-export function stored(array: NdArray<"float32">, dtype: "float32" | "float16" | "bfloat16"): { readonly file: NdArray; readonly value: Reference } {
+export function stored(
+  array: NdArray<"float32">,
+  dtype: "float32" | "float16" | "bfloat16",
+): { readonly file: NdArray; readonly value: Reference } {
   const file = fromFloat32(array, dtype);
   return { file, value: exact(file) };
 }

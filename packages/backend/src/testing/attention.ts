@@ -40,10 +40,15 @@ export function attentionTests(bench: Bench): void {
     async function check(batch: number, queries: number, past: number): Promise<void> {
       const keys = past + queries;
       const q = random([batch, queries, heads * HEAD_DIM], 1);
-      const [k, v] = [random([batch, keys, keyValueHeads * HEAD_DIM], 2), random([batch, keys, keyValueHeads * HEAD_DIM], 3)];
+      const [k, v] = [
+        random([batch, keys, keyValueHeads * HEAD_DIM], 2),
+        random([batch, keys, keyValueHeads * HEAD_DIM], 3),
+      ];
       const cut = (x: NdArray, from: number, to: number): NdArray<"float32"> => {
         const width = x.shape[2]!;
-        const parts = Array.from({ length: batch }, (_, b) => [...(x.data as Float32Array).subarray((b * keys + from) * width, (b * keys + to) * width)]);
+        const parts = Array.from({ length: batch }, (_, b) => [
+          ...(x.data as Float32Array).subarray((b * keys + from) * width, (b * keys + to) * width),
+        ]);
         return { dtype: "float32", shape: [batch, to - from, width], data: Float32Array.from(parts.flat()) };
       };
       const mask = maskOf(batch, queries, keys);
@@ -55,14 +60,22 @@ export function attentionTests(bench: Bench): void {
         values: cut(v, past, keys),
         ...(masked && { mask }),
       };
-      const expected = reference.attention(exact(q), exact(k), exact(v), { ...options, ...(masked && { mask: exact(mask) }) });
+      const expected = reference.attention(exact(q), exact(k), exact(v), {
+        ...options,
+        ...(masked && { mask: exact(mask) }),
+      });
       const width = keyValueHeads * HEAD_DIM;
       for (const fused of [bench.backend.target.fused, new Set<never>()]) {
         const { y } = await runOnce(
           bench.backend,
           feeds,
           (g) => {
-            const joined = (a: string, b: string) => concat([g.input(a, "float32", ["batch", "past", width]), g.input(b, "float32", ["batch", "tokens", width])], 1, "total");
+            const joined = (a: string, b: string) =>
+              concat(
+                [g.input(a, "float32", ["batch", "past", width]), g.input(b, "float32", ["batch", "tokens", width])],
+                1,
+                "total",
+              );
             const query = g.input("q", "float32", ["batch", "tokens", heads * HEAD_DIM]);
             const [allKeys, allValues] = [joined("oldKeys", "keys"), joined("oldValues", "values")];
             const masking = masked ? { mask: g.input("mask", "float32", ["batch", 1, "tokens", "total"]) } : {};
@@ -91,13 +104,18 @@ export function attentionTests(bench: Bench): void {
     const [q, k, v] = [random([1, 2, 32], 1), random([1, 2, 16], 2), random([1, 2, 16], 3)];
     const mask: NdArray = { dtype: "float32", shape: [1, 1, 2, 2], data: Float32Array.of(-1e30, -1e30, 0, 0) };
     const { y } = await runOnce(bench.backend, { q, k, v, mask }, (g) => ({
-      y: attention(g.input("q", "float32", [1, 2, 32]), g.input("k", "float32", [1, 2, 16]), g.input("v", "float32", [1, 2, 16]), {
-        heads: 2,
-        keyValueHeads: 1,
-        headDim: 16,
-        scale: 1,
-        mask: g.input("mask", "float32", [1, 1, 2, 2]),
-      }),
+      y: attention(
+        g.input("q", "float32", [1, 2, 32]),
+        g.input("k", "float32", [1, 2, 16]),
+        g.input("v", "float32", [1, 2, 16]),
+        {
+          heads: 2,
+          keyValueHeads: 1,
+          headDim: 16,
+          scale: 1,
+          mask: g.input("mask", "float32", [1, 1, 2, 2]),
+        },
+      ),
     }));
     expect([...(y!.data as Float32Array)].every(Number.isFinite)).toBe(true);
   });

@@ -45,7 +45,10 @@ export async function runOnce(
 /** A checkpoint that holds the arrays one after another in one source, the first at byte `offset`. */
 export async function checkpointWith(
   arrays: Readonly<Record<string, NdArray>>,
-  { offset = 0, source: make = (bytes) => Promise.resolve(memory(bytes)) }: { readonly offset?: number; readonly source?: MakeSource } = {},
+  {
+    offset = 0,
+    source: make = (bytes) => Promise.resolve(memory(bytes)),
+  }: { readonly offset?: number; readonly source?: MakeSource } = {},
 ): Promise<Checkpoint> {
   const entries = Object.entries(arrays);
   const bytes = new Uint8Array(entries.reduce((sum, [, array]) => sum + array.data.byteLength, offset));
@@ -59,7 +62,14 @@ export async function checkpointWith(
   const source = await make(bytes);
   const tensors = new Map<string, TensorRef>();
   for (const [name, { start: at, array }] of places) {
-    tensors.set(name, { name, dtype: array.dtype, shape: array.shape, source, start: at, end: at + array.data.byteLength });
+    tensors.set(name, {
+      name,
+      dtype: array.dtype,
+      shape: array.shape,
+      source,
+      start: at,
+      end: at + array.data.byteLength,
+    });
   }
   return { tensors, metadata: {}, read: (name) => Promise.resolve(arrays[name]!) };
 }

@@ -10,7 +10,9 @@ export function errorTests(bench: Bench): void {
   const x = floats([2], [1, 2]);
 
   test("feeds that do not fit the graph", async () => {
-    const model = buildGraph("fed", bench.backend.target, (g) => ({ y: add(g.input("a", "float32", ["n", 2]), g.input("b", "float32", ["n", 2])) }));
+    const model = buildGraph("fed", bench.backend.target, (g) => ({
+      y: add(g.input("a", "float32", ["n", 2]), g.input("b", "float32", ["n", 2])),
+    }));
     await using session = await bench.backend.compile(model);
     const a = floats([1, 2], [1, 2]);
     const host = { host: ["y"] };
@@ -22,13 +24,19 @@ export function errorTests(bench: Bench): void {
     await expectCode("backend/feeds", () => session.run({ a, b: floats([1, 3], [1, 2, 3]) }, host));
     const unequal = await expectCode("backend/feeds", () => session.run({ a, b: floats([2, 2], [1, 2, 3, 4]) }, host));
     expect(unequal.message).toContain("n is 1 in a and 2 in b");
-    await expectCode("backend/shape", () => session.run({ a, b: { dtype: "float32", shape: [1, 2], data: new Float32Array(3) } }, host));
+    await expectCode("backend/shape", () =>
+      session.run({ a, b: { dtype: "float32", shape: [1, 2], data: new Float32Array(3) } }, host),
+    );
     expect((await session.run({ a, b: a }, host)).host).toEqual({ y: floats([1, 2], [2, 4]) });
   });
 
   test("outputs that the graph does not have, or not so", async () => {
     await using session = await bench.backend.compile(doubling(bench.backend.target));
     await expectCode("backend/outputs", () => session.run({ x }, {}));
+    await expectCode("backend/option", () => session.run({ x }, { host: ["y"], hosts: ["y"] } as object));
+    await expectCode("backend/option", () =>
+      bench.backend.compile(doubling(bench.backend.target), { onprogress: () => undefined } as object),
+    );
     await expectCode("backend/outputs", () => session.run({ x }, { host: ["z"] }));
     await expectCode("backend/outputs", () => session.run({ x }, { host: ["y"], device: ["y"] }));
     using long = await bench.backend.allocate("float32", [3]);
@@ -40,8 +48,11 @@ export function errorTests(bench: Bench): void {
   });
 
   test("arrays and shapes that are none", async () => {
-    await expectCode("backend/shape", () => bench.backend.upload({ dtype: "float32", shape: [3], data: new Float32Array(2) }));
-    for (const shape of [[-1], [1.5], [Number.NaN], [2 ** 40, 2 ** 40]]) await expectCode("backend/shape", () => bench.backend.allocate("float32", shape));
+    await expectCode("backend/shape", () =>
+      bench.backend.upload({ dtype: "float32", shape: [3], data: new Float32Array(2) }),
+    );
+    for (const shape of [[-1], [1.5], [Number.NaN], [2 ** 40, 2 ** 40]])
+      await expectCode("backend/shape", () => bench.backend.allocate("float32", shape));
   });
 
   test("more memory than there is", async () => {
@@ -67,7 +78,9 @@ export function errorTests(bench: Bench): void {
       return { y: g.node({ op: "Add", inputs: [a, b], outputs: [a] })[0]! };
     });
     await using session = await bench.backend.compile(model);
-    const error = await expectCode("backend/run", () => session.run({ a: x, b: floats([3], [1, 2, 3]) }, { host: ["y"] }));
+    const error = await expectCode("backend/run", () =>
+      session.run({ a: x, b: floats([3], [1, 2, 3]) }, { host: ["y"] }),
+    );
     expect(error.cause).toBeInstanceOf(Error);
     expect((await session.run({ a: x, b: x }, { host: ["y"] })).host).toEqual({ y: floats([2], [2, 4]) });
   });
@@ -75,7 +88,14 @@ export function errorTests(bench: Bench): void {
   test("an output that turns out not to fit its tensor", async () => {
     const model = buildGraph("late", bench.backend.target, (g) => {
       const [a, b] = [g.input("a", "float32", ["n"]), g.input("b", "float32", ["m"])];
-      return { y: g.node({ op: "Concat", inputs: [a, b], attributes: { axis: { int: 0 } }, outputs: [{ dtype: "float32", shape: ["n+m"] }] })[0]! };
+      return {
+        y: g.node({
+          op: "Concat",
+          inputs: [a, b],
+          attributes: { axis: { int: 0 } },
+          outputs: [{ dtype: "float32", shape: ["n+m"] }],
+        })[0]!,
+      };
     });
     await using session = await bench.backend.compile(model);
     using target = await bench.backend.allocate("float32", [3]);

@@ -42,15 +42,23 @@ export function operatorTests(bench: Bench): void {
       const arrays = { "fc.weight": random([40, 96], 2), "fc.bias": random([40], 3) };
       const checkpoint = await checkpointWith(arrays);
       const { y } = await runOnce(bench.backend, { x }, (g) => ({
-        y: linear(g.input("x", "float32", ["batch", "tokens", 96]), checkpointWeights(g, checkpoint).at("fc"), 40, { bias }),
+        y: linear(g.input("x", "float32", ["batch", "tokens", 96]), checkpointWeights(g, checkpoint).at("fc"), 40, {
+          bias,
+        }),
       }));
-      expectClose(y, reference.linear(exact(x), exact(arrays["fc.weight"]), bias ? exact(arrays["fc.bias"]) : undefined), tolerances.operator);
+      expectClose(
+        y,
+        reference.linear(exact(x), exact(arrays["fc.weight"]), bias ? exact(arrays["fc.bias"]) : undefined),
+        tolerances.operator,
+      );
     });
   }
 
   test("linear over no rows", async () => {
     const checkpoint = await checkpointWith({ weight: random([4, 8], 1) });
-    const { y } = await runOnce(bench.backend, { x: floats([0, 8], []) }, (g) => ({ y: linear(g.input("x", "float32", ["n", 8]), checkpointWeights(g, checkpoint), 4) }));
+    const { y } = await runOnce(bench.backend, { x: floats([0, 8], []) }, (g) => ({
+      y: linear(g.input("x", "float32", ["n", 8]), checkpointWeights(g, checkpoint), 4),
+    }));
     expect(y!.shape).toEqual([0, 4]);
   });
 
@@ -58,7 +66,9 @@ export function operatorTests(bench: Bench): void {
     const x = random([2, 3, 28, 14], 4);
     const arrays = { weight: random([16, 3, 7, 7], 5), bias: random([16], 6) };
     const checkpoint = await checkpointWith(arrays);
-    const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: patches(g.input("x", "float32", ["images", 3, 28, 14]), checkpointWeights(g, checkpoint), 16, 7) }));
+    const { y } = await runOnce(bench.backend, { x }, (g) => ({
+      y: patches(g.input("x", "float32", ["images", 3, 28, 14]), checkpointWeights(g, checkpoint), 16, 7),
+    }));
     expectClose(y, reference.patches(exact(x), exact(arrays.weight), exact(arrays.bias)), tolerances.operator);
   });
 
@@ -66,7 +76,9 @@ export function operatorTests(bench: Bench): void {
     const x = random([2, 3, 64], 7);
     const arrays = { weight: random([64], 8), bias: random([64], 9) };
     const checkpoint = await checkpointWith(arrays);
-    const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: layerNorm(g.input("x", "float32", ["batch", "tokens", 64]), checkpointWeights(g, checkpoint), EPS) }));
+    const { y } = await runOnce(bench.backend, { x }, (g) => ({
+      y: layerNorm(g.input("x", "float32", ["batch", "tokens", 64]), checkpointWeights(g, checkpoint), EPS),
+    }));
     expectClose(y, reference.layerNorm(exact(x), exact(arrays.weight), exact(arrays.bias), EPS), tolerances.operator);
   });
 
@@ -78,7 +90,9 @@ export function operatorTests(bench: Bench): void {
       const { y } = await runOnce(
         bench.backend,
         { x },
-        (g) => ({ y: rmsNorm(g.input("x", "float32", ["batch", "tokens", 64]), checkpointWeights(g, checkpoint), EPS) }),
+        (g) => ({
+          y: rmsNorm(g.input("x", "float32", ["batch", "tokens", 64]), checkpointWeights(g, checkpoint), EPS),
+        }),
         { ...bench.backend.target, fused },
       );
       expectClose(y, reference.rmsNorm(exact(x), exact(weight), EPS), tolerances.operator);
@@ -93,7 +107,10 @@ export function operatorTests(bench: Bench): void {
   for (const [name, operator, formula] of unary) {
     test(name, async () => {
       // Far enough out for the tails, where overflow inside a formula would show.
-      const x = floats([41], Array.from({ length: 41 }, (_, i) => (i - 20) * 0.75));
+      const x = floats(
+        [41],
+        Array.from({ length: 41 }, (_, i) => (i - 20) * 0.75),
+      );
       const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: operator(g.input("x", "float32", ["n"])) }));
       expectClose(y, reference.map(exact(x), formula), tolerances.operator);
     });
@@ -109,8 +126,14 @@ export function operatorTests(bench: Bench): void {
     test(`${name}, stretched over leading axes`, async () => {
       const a = random([2, 3, 4], 12);
       const b = floats([4], [0.5, -2, 3, 0.25]);
-      const { y } = await runOnce(bench.backend, { a, b }, (g) => ({ y: operator(g.input("a", "float32", ["n", 3, 4]), g.input("b", "float32", [4])) }));
-      expectClose(y, { shape: [2, 3, 4], data: Float64Array.from(a.data, (value, i) => formula(value, b.data[i % 4]!)) }, tolerances.operator);
+      const { y } = await runOnce(bench.backend, { a, b }, (g) => ({
+        y: operator(g.input("a", "float32", ["n", 3, 4]), g.input("b", "float32", [4])),
+      }));
+      expectClose(
+        y,
+        { shape: [2, 3, 4], data: Float64Array.from(a.data, (value, i) => formula(value, b.data[i % 4]!)) },
+        tolerances.operator,
+      );
     });
   }
 
@@ -122,7 +145,9 @@ export function operatorTests(bench: Bench): void {
 
   test("matMul over leading axes", async () => {
     const [a, b] = [random([2, 3, 5, 8], 13), random([2, 3, 8, 6], 14)];
-    const { y } = await runOnce(bench.backend, { a, b }, (g) => ({ y: matMul(g.input("a", "float32", ["n", 3, "rows", 8]), g.input("b", "float32", ["n", 3, 8, 6])) }));
+    const { y } = await runOnce(bench.backend, { a, b }, (g) => ({
+      y: matMul(g.input("a", "float32", ["n", 3, "rows", 8]), g.input("b", "float32", ["n", 3, 8, 6])),
+    }));
     const data = Float64Array.from({ length: 2 * 3 * 5 * 6 }, (_, i) => {
       const [column, row, stack] = [i % 6, Math.floor(i / 6) % 5, Math.floor(i / 30)];
       let sum = 0;
@@ -142,7 +167,14 @@ export function operatorTests(bench: Bench): void {
           { x, positions: int64([2, 3], places) },
           (g) => {
             const tables = rotaryTables(g, { positions: 300, headDim: 16, theta: 10_000 });
-            return { y: rotate(g.input("x", "float32", ["batch", "tokens", heads * 16]), g.input("positions", "int64", ["batch", "tokens"]), tables, heads) };
+            return {
+              y: rotate(
+                g.input("x", "float32", ["batch", "tokens", heads * 16]),
+                g.input("positions", "int64", ["batch", "tokens"]),
+                tables,
+                heads,
+              ),
+            };
           },
           { ...bench.backend.target, fused },
         );
@@ -154,8 +186,17 @@ export function operatorTests(bench: Bench): void {
   test("gather of rows, none and several", async () => {
     const table = random([5, 3], 16);
     for (const indices of [[], [4, 0, 4]]) {
-      const { y } = await runOnce(bench.backend, { indices: int64([indices.length], indices) }, (g) => ({ y: gather(g.constant(table), g.input("indices", "int64", ["n"])) }));
-      expectClose(y, { shape: [indices.length, 3], data: Float64Array.from(indices.flatMap((row) => [...table.data.subarray(row * 3, row * 3 + 3)])) }, 0);
+      const { y } = await runOnce(bench.backend, { indices: int64([indices.length], indices) }, (g) => ({
+        y: gather(g.constant(table), g.input("indices", "int64", ["n"])),
+      }));
+      expectClose(
+        y,
+        {
+          shape: [indices.length, 3],
+          data: Float64Array.from(indices.flatMap((row) => [...table.data.subarray(row * 3, row * 3 + 3)])),
+        },
+        0,
+      );
     }
   });
 
@@ -163,15 +204,28 @@ export function operatorTests(bench: Bench): void {
     const [a, b] = [random([2, 2, 3], 17), random([2, 2, 3], 18)];
     const condition = ndArray("bool", [2, 2, 1], Uint8Array.of(1, 0, 0, 1));
     const { y } = await runOnce(bench.backend, { condition, a, b }, (g) => ({
-      y: where(g.input("condition", "bool", ["n", 2, 1]), g.input("a", "float32", ["n", 2, 3]), g.input("b", "float32", ["n", 2, 3])),
+      y: where(
+        g.input("condition", "bool", ["n", 2, 1]),
+        g.input("a", "float32", ["n", 2, 3]),
+        g.input("b", "float32", ["n", 2, 3]),
+      ),
     }));
-    expectClose(y, { shape: [2, 2, 3], data: Float64Array.from(a.data, (value, i) => (condition.data[Math.floor(i / 3)] ? value : b.data[i]!)) }, 0);
+    expectClose(
+      y,
+      {
+        shape: [2, 2, 3],
+        data: Float64Array.from(a.data, (value, i) => (condition.data[Math.floor(i / 3)] ? value : b.data[i]!)),
+      },
+      0,
+    );
   });
 
   test("concat, also with nothing", async () => {
     for (const past of [0, 2]) {
       const [a, b] = [random([1, past, 3], 19), random([1, 2, 3], 20)];
-      const { y } = await runOnce(bench.backend, { a, b }, (g) => ({ y: concat([g.input("a", "float32", [1, "past", 3]), g.input("b", "float32", [1, "tokens", 3])], 1, "total") }));
+      const { y } = await runOnce(bench.backend, { a, b }, (g) => ({
+        y: concat([g.input("a", "float32", [1, "past", 3]), g.input("b", "float32", [1, "tokens", 3])], 1, "total"),
+      }));
       expectClose(y, { shape: [1, past + 2, 3], data: Float64Array.from([...a.data, ...b.data]) }, 0);
     }
   });
@@ -186,14 +240,21 @@ export function operatorTests(bench: Bench): void {
   });
 
   test("reshape of nothing", async () => {
-    const { y } = await runOnce(bench.backend, { x: floats([0, 3, 8], []) }, (g) => ({ y: reshape(g.input("x", "float32", ["images", 3, 8]), ["images*3", 8]) }));
+    const { y } = await runOnce(bench.backend, { x: floats([0, 3, 8], []) }, (g) => ({
+      y: reshape(g.input("x", "float32", ["images", 3, 8]), ["images*3", 8]),
+    }));
     expect(y!.shape).toEqual([0, 8]);
   });
 
   test("transpose", async () => {
     const x = random([2, 3, 4], 22);
-    const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: transpose(g.input("x", "float32", ["n", 3, 4]), [2, 0, 1]) }));
-    const data = Float64Array.from({ length: 24 }, (_, i) => x.data[(Math.floor(i / 3) % 2) * 12 + (i % 3) * 4 + Math.floor(i / 6)]!);
+    const { y } = await runOnce(bench.backend, { x }, (g) => ({
+      y: transpose(g.input("x", "float32", ["n", 3, 4]), [2, 0, 1]),
+    }));
+    const data = Float64Array.from(
+      { length: 24 },
+      (_, i) => x.data[(Math.floor(i / 3) % 2) * 12 + (i % 3) * 4 + Math.floor(i / 6)]!,
+    );
     expectClose(y, { shape: [4, 2, 3], data }, 0);
   });
 
@@ -207,7 +268,11 @@ export function operatorTests(bench: Bench): void {
     const x = floats([4], [1.75, -2.5, 0, 100]);
     const host = await runOnce(bench.backend, { x }, (g) => {
       const value = g.input("x", "float32", ["n"]);
-      return { whole: cast(value, "int64"), small: cast(value, "int32"), same: cast(cast(value, "float16"), "float32") };
+      return {
+        whole: cast(value, "int64"),
+        small: cast(value, "int32"),
+        same: cast(cast(value, "float16"), "float32"),
+      };
     });
     expect(host["whole"]).toEqual(int64([4], [1, -2, 0, 100]));
     expect(host["small"]).toEqual(ndArray("int32", [4], Int32Array.of(1, -2, 0, 100)));

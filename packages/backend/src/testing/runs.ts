@@ -16,7 +16,11 @@ export function runTests(bench: Bench): void {
     using a = await bench.backend.allocate("float32", [1]);
     using b = await bench.backend.allocate("float32", [1]);
     const digits = [1, 0, 1, 1, 0, 1, 0, 0, 1, 1, 1, 0];
-    await Promise.all(digits.map((digit, i) => session.run({ x: i % 2 ? b : a, n: floats([1], [digit]) }, { into: { y: i % 2 ? a : b } })));
+    await Promise.all(
+      digits.map((digit, i) =>
+        session.run({ x: i % 2 ? b : a, n: floats([1], [digit]) }, { into: { y: i % 2 ? a : b } }),
+      ),
+    );
     expect((await bench.backend.download(a)).data[0]).toBe(Number.parseInt(digits.join(""), 2));
   });
 
@@ -39,7 +43,9 @@ export function runTests(bench: Bench): void {
     const before = await session.run({ x }, { host: ["y"] });
     const controller = new AbortController();
     const reason = new Error("enough");
-    const runs = Array.from({ length: 4 }, () => session.run({ x }, { host: ["y"], device: [], signal: controller.signal }));
+    const runs = Array.from({ length: 4 }, () =>
+      session.run({ x }, { host: ["y"], device: [], signal: controller.signal }),
+    );
     controller.abort(reason);
     for (const run of await Promise.allSettled(runs)) expect(run).toEqual({ status: "rejected", reason });
     const after = await session.run({ x }, { host: ["y"] });
@@ -56,7 +62,9 @@ export function runTests(bench: Bench): void {
 
   test("an aborted compile rejects with its reason", async () => {
     const reason = new Error("enough");
-    await expect((async () => bench.backend.compile(doubling(bench.backend.target), { signal: AbortSignal.abort(reason) }))()).rejects.toBe(reason);
+    await expect(
+      (async () => bench.backend.compile(doubling(bench.backend.target), { signal: AbortSignal.abort(reason) }))(),
+    ).rejects.toBe(reason);
     const controller = new AbortController();
     const compile = bench.backend.compile(doubling(bench.backend.target), { signal: controller.signal });
     controller.abort(reason);
@@ -71,14 +79,22 @@ export function runTests(bench: Bench): void {
       }),
     );
     const sessions = await Promise.all(models.map((model) => bench.backend.compile(model)));
-    const results = await Promise.all(sessions.map((session) => session.run({ x: floats([2], [1, 3]) }, { host: ["y"] })));
-    expect(results.map(({ host }) => [...host["y"]!.data])).toEqual([[0, 2], [0, 4], [0, 6]]);
+    const results = await Promise.all(
+      sessions.map((session) => session.run({ x: floats([2], [1, 3]) }, { host: ["y"] })),
+    );
+    expect(results.map(({ host }) => [...host["y"]!.data])).toEqual([
+      [0, 2],
+      [0, 4],
+      [0, 6],
+    ]);
     await Promise.all(sessions.map((session) => session.dispose()));
   });
 
   test("compiling reports progress that ends", async () => {
     const seen: number[] = [];
-    await using session = await bench.backend.compile(doubling(bench.backend.target), { onProgress: ({ done, total }) => seen.push(done / (total ?? Infinity)) });
+    await using session = await bench.backend.compile(doubling(bench.backend.target), {
+      onProgress: ({ done, total }) => seen.push(done / (total ?? Infinity)),
+    });
     expect(session.model.name).toBe("doubling");
     expect(seen.at(-1)).toBe(1);
   });

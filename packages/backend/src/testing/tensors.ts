@@ -56,7 +56,14 @@ export function tensorTests(bench: Bench): void {
 
   test("rows outside the tensor are refused", async () => {
     using tensor = await bench.backend.allocate("float32", [4, 2]);
-    for (const [start, end] of [[-1, 2], [0, 5], [3, 2], [0.5, 2], [0, Number.NaN]] as const) await expectCode("backend/range", () => tensor.rows(start, end));
+    for (const [start, end] of [
+      [-1, 2],
+      [0, 5],
+      [3, 2],
+      [0.5, 2],
+      [0, Number.NaN],
+    ] as const)
+      await expectCode("backend/range", () => tensor.rows(start, end));
     using scalar = await bench.backend.allocate("float32", []);
     await expectCode("backend/range", () => scalar.rows(0, 0));
   });
@@ -83,7 +90,10 @@ export function tensorTests(bench: Bench): void {
     });
     await using session = await bench.backend.compile(model);
     using cache = await bench.backend.allocate("float32", [3, 2]);
-    const result = await session.run({ x: floats([1, 2], [1, 2]) }, { host: ["host"], device: ["device"], into: { into: cache.rows(1, 2) } });
+    const result = await session.run(
+      { x: floats([1, 2], [1, 2]) },
+      { host: ["host"], device: ["device"], into: { into: cache.rows(1, 2) } },
+    );
     expect(result.host).toEqual({ host: floats([1, 2], [2, 4]) });
     expect(Object.keys(result.device)).toEqual(["device"]);
     using kept = result.device["device"]!;
@@ -103,10 +113,19 @@ export function tensorTests(bench: Bench): void {
     using cache = await bench.backend.allocate("float32", [6, 2]);
     let length = 0;
     for (const tokens of [2, 1, 0, 3]) {
-      const fresh = floats([tokens, 2], Array.from({ length: tokens * 2 }, (_, i) => length * 2 + i));
-      const { host } = await session.run({ past: cache.rows(0, length), fresh }, { host: ["all"], into: { present: cache.rows(length, length + tokens) } });
+      const fresh = floats(
+        [tokens, 2],
+        Array.from({ length: tokens * 2 }, (_, i) => length * 2 + i),
+      );
+      const { host } = await session.run(
+        { past: cache.rows(0, length), fresh },
+        { host: ["all"], into: { present: cache.rows(length, length + tokens) } },
+      );
       length += tokens;
-      const expected = floats([length, 2], Array.from({ length: length * 2 }, (_, i) => i * 2));
+      const expected = floats(
+        [length, 2],
+        Array.from({ length: length * 2 }, (_, i) => i * 2),
+      );
       expect(host["all"]).toEqual(expected);
       expect(await bench.backend.download(cache.rows(0, length))).toEqual(expected);
     }
@@ -129,18 +148,40 @@ export function tensorTests(bench: Bench): void {
     const model = buildGraph("choice", bench.backend.target, (g) => {
       const a = g.input("a", "float32", ["n"]);
       const condition = g.input("condition", "bool", ["n"]);
-      return { y: where(condition, a, add(a, a)), not: g.node({ op: "Not", inputs: [condition], outputs: [condition] })[0]! };
+      return {
+        y: where(condition, a, add(a, a)),
+        not: g.node({ op: "Not", inputs: [condition], outputs: [condition] })[0]!,
+      };
     });
     await using session = await bench.backend.compile(model);
-    const { host } = await session.run({ a: floats([2], [1, 2]), condition: ndArray("bool", [2], Uint8Array.of(1, 0)) }, { host: ["y", "not"] });
+    const { host } = await session.run(
+      { a: floats([2], [1, 2]), condition: ndArray("bool", [2], Uint8Array.of(1, 0)) },
+      { host: ["y", "not"] },
+    );
     expect(host).toEqual({ y: floats([2], [1, 4]), not: ndArray("bool", [2], Uint8Array.of(0, 1)) });
+  });
+
+  test("an output that is an input is a copy", async () => {
+    const model = buildGraph("identity", bench.backend.target, (g) => {
+      const x = g.input("x", "float32", ["n"]);
+      return { here: x, there: x };
+    });
+    await using session = await bench.backend.compile(model);
+    using x = await bench.backend.upload(floats([3], [1, 2, 3]));
+    const { host, device } = await session.run({ x }, { host: ["here"], device: ["there"] });
+    using there = device["there"]!;
+    await bench.backend.copy(x.rows(0, 1), x.rows(2, 3));
+    expect(host).toEqual({ here: floats([3], [1, 2, 3]) });
+    expect(await bench.backend.download(there)).toEqual(floats([3], [1, 2, 3]));
+    expect(await bench.backend.download(x)).toEqual(floats([3], [1, 2, 1]));
   });
 
   test("feeding an array leaves it as it was", async () => {
     await using session = await bench.backend.compile(doubling(bench.backend.target));
     const big = new Float32Array(64).fill(1);
     const x = ndArray("float32", [3], big.subarray(5, 8));
-    for (let i = 0; i < 2; i++) expect((await session.run({ x }, { host: ["y"] })).host).toEqual({ y: floats([3], [2, 2, 2]) });
+    for (let i = 0; i < 2; i++)
+      expect((await session.run({ x }, { host: ["y"] })).host).toEqual({ y: floats([3], [2, 2, 2]) });
     expect(big.length).toBe(64);
   });
 }

@@ -18,8 +18,15 @@ export function weightTests(bench: Bench): void {
         const [weight, bias] = [stored(random([20, 48], 2), dtype), stored(random([20], 3), dtype)];
         const expected = reference.linear(exact(x), weight.value, bias.value);
         for (const offset of OFFSETS) {
-          const checkpoint = await checkpointWith({ "fc.weight": weight.file, "fc.bias": bias.file }, { offset, source });
-          const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: linear(g.input("x", "float32", ["n", 48]), checkpointWeights(g, checkpoint).at("fc"), 20, { bias: true }) }));
+          const checkpoint = await checkpointWith(
+            { "fc.weight": weight.file, "fc.bias": bias.file },
+            { offset, source },
+          );
+          const { y } = await runOnce(bench.backend, { x }, (g) => ({
+            y: linear(g.input("x", "float32", ["n", 48]), checkpointWeights(g, checkpoint).at("fc"), 20, {
+              bias: true,
+            }),
+          }));
           expectClose(y, expected, tolerances.operator);
         }
       });
@@ -30,10 +37,16 @@ export function weightTests(bench: Bench): void {
         const checkpoint = await checkpointWith({ "embed_tokens.weight": table.file }, { offset: 3, source });
         const host = await runOnce(bench.backend, { ids: int64([4], ids) }, (g) => {
           const w = checkpointWeights(g, checkpoint).at("embed_tokens");
-          const rows = cast(gather(w.stored("weight", [30, 16]), g.input("ids", "int64", ["tokens"])), g.target.compute);
+          const rows = cast(
+            gather(w.stored("weight", [30, 16]), g.input("ids", "int64", ["tokens"])),
+            g.target.compute,
+          );
           return { rows, logits: linear(rows, w, 30) };
         });
-        const rows = { shape: [4, 16], data: Float64Array.from(ids.flatMap((id) => [...table.value.data.subarray(id * 16, id * 16 + 16)])) };
+        const rows = {
+          shape: [4, 16],
+          data: Float64Array.from(ids.flatMap((id) => [...table.value.data.subarray(id * 16, id * 16 + 16)])),
+        };
         expectClose(host["rows"], rows, 0);
         expectClose(host["logits"], reference.linear(rows, table.value), tolerances.operator);
       });
@@ -41,33 +54,54 @@ export function weightTests(bench: Bench): void {
   }
 
   test("one graph over several sources", async () => {
-    const arrays = Object.keys(bench.sources).flatMap((kind, i) => FORMATS.map((dtype, j) => ({ kind, ...stored(random([8], 10 * i + j), dtype) })));
-    const checkpoints = await Promise.all(arrays.map(({ kind, file }, i) => checkpointWith({ [`b${i}`]: file }, { offset: 1, source: bench.sources[kind]! })));
+    const arrays = Object.keys(bench.sources).flatMap((kind, i) =>
+      FORMATS.map((dtype, j) => ({ kind, ...stored(random([8], 10 * i + j), dtype) })),
+    );
+    const checkpoints = await Promise.all(
+      arrays.map(({ kind, file }, i) =>
+        checkpointWith({ [`b${i}`]: file }, { offset: 1, source: bench.sources[kind]! }),
+      ),
+    );
     const x = random([8], 99);
     const { y } = await runOnce(bench.backend, { x }, (g) => {
       let y = g.input("x", "float32", [8]);
       checkpoints.forEach((checkpoint, i) => (y = add(y, checkpointWeights(g, checkpoint).tensor(`b${i}`, [8]))));
       return { y };
     });
-    const data = Float64Array.from(x.data, (value, i) => arrays.reduce((sum, array) => sum + array.value.data[i]!, value));
+    const data = Float64Array.from(x.data, (value, i) =>
+      arrays.reduce((sum, array) => sum + array.value.data[i]!, value),
+    );
     expectClose(y, { shape: [8], data }, tolerances.operator);
   });
 
   test("constants inside the graph", async () => {
     const [x, c] = [random([300], 5), random([300], 6)];
-    const { y } = await runOnce(bench.backend, { x }, (g) => ({ y: add(g.input("x", "float32", [300]), g.constant(c)) }));
-    expectClose(y, { shape: [300], data: Float64Array.from(x.data, (value, i) => value + c.data[i]!) }, tolerances.operator);
+    const { y } = await runOnce(bench.backend, { x }, (g) => ({
+      y: add(g.input("x", "float32", [300]), g.constant(c)),
+    }));
+    expectClose(
+      y,
+      { shape: [300], data: Float64Array.from(x.data, (value, i) => value + c.data[i]!) },
+      tolerances.operator,
+    );
   });
 
   test("weights without bytes are refused", async () => {
-    const model = buildGraph("declared", bench.backend.target, (g) => ({ y: linear(g.input("x", "float32", ["n", 4]), declaredWeights(g), 4) }));
+    const model = buildGraph("declared", bench.backend.target, (g) => ({
+      y: linear(g.input("x", "float32", ["n", 4]), declaredWeights(g), 4),
+    }));
     await expectCode("graph/unbound", () => bench.backend.compile(model));
   });
 
   test("an error of a source reaches the caller", async () => {
-    const failing = { ...memory(new Uint8Array(16)), read: () => Promise.reject(new PaliGemmaError("weights/http", "the server said 503")) };
+    const failing = {
+      ...memory(new Uint8Array(16)),
+      read: () => Promise.reject(new PaliGemmaError("weights/http", "the server said 503")),
+    };
     const checkpoint = await checkpointWith({ b: random([4], 1) }, { source: () => Promise.resolve(failing) });
-    const model = buildGraph("failing", bench.backend.target, (g) => ({ y: add(g.input("x", "float32", [4]), checkpointWeights(g, checkpoint).tensor("b", [4])) }));
+    const model = buildGraph("failing", bench.backend.target, (g) => ({
+      y: add(g.input("x", "float32", [4]), checkpointWeights(g, checkpoint).tensor("b", [4])),
+    }));
     await expectCode("weights/http", () => bench.backend.compile(model));
   });
 }
