@@ -119,14 +119,10 @@ function adopt(stack: Open[]): void {
 
 /** Value of a closed field: a list where there are separators; an item with fields is an object, its loose text rest. */
 function close(open: Open, text: string): { value: TagValue; spans: readonly Span[] } {
-  const hasFields = open.items.some((item) => item.fields.length > 0);
-  if (hasFields)
-    return valueOf(
-      open.items.filter((item) => item.fields.length > 0 || item.texts.length > 0),
-      text,
-    );
-  const leaves = open.items.filter((item) => item.texts.length > 0);
-  return valueOf(leaves.length > 0 ? leaves : [], text);
+  return valueOf(
+    open.items.filter((item) => item.fields.length > 0 || item.texts.length > 0),
+    text,
+  );
 }
 
 function valueOf(items: readonly Item[], text?: string): { value: TagValue; spans: readonly Span[] } {
@@ -144,7 +140,11 @@ function valueOf(items: readonly Item[], text?: string): { value: TagValue; span
 
 function objectOf(fields: Item["fields"]): TagValue {
   const entries = new Map<string, TagValue[]>();
-  for (const { key, value } of fields) entries.set(key, [...(entries.get(key) ?? []), value]);
+  for (const { key, value } of fields) {
+    const values = entries.get(key);
+    if (values === undefined) entries.set(key, [value]);
+    else values.push(value);
+  }
   // fromEntries defines keys, so that one named __proto__ stays a key.
   return Object.fromEntries([...entries].map(([key, values]) => [key, values.length === 1 ? values[0]! : values]));
 }
