@@ -77,7 +77,7 @@ export class NodeBackend implements Backend {
   upload(array: NdArray): Promise<Tensor> {
     this.#link.mustBeOpen();
     const { dtype, shape } = array;
-    const bytes = bytesOf(array, "the array to upload").slice().buffer as ArrayBuffer;
+    const bytes = bytesOf(array, "the array to upload").slice().buffer;
     const tensor = this.#link.fresh();
     const made = NodeTensor.of(this.#link, tensor, dtype, [...shape]);
     return this.#link

@@ -51,7 +51,7 @@ export class Executor {
         this.#tensors.set(request.tensor, viewAs(request.dtype, new Uint8Array(request.bytes)));
         return done(request.id);
       case "download": {
-        const bytes = this.#window(request.tensor, request.start, request.slots).slice().buffer as ArrayBuffer;
+        const bytes = this.#window(request.tensor, request.start, request.slots).slice().buffer;
         return { reply: { kind: "bytes", id: request.id, bytes }, move: [bytes] };
       }
       case "copy":
@@ -118,7 +118,7 @@ export class Executor {
       );
       at += 6 + rank;
     }
-    const results = await runtime.run(fed, wanted as Runtime.InferenceSession.OnnxValueMapType);
+    const results = await runtime.run(fed, wanted);
     const buffers: ArrayBuffer[] = [];
     const shapes = returned.map(({ slot, device }) => {
       const { data, dims } = results[slot.name]!;

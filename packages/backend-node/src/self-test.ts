@@ -1,6 +1,6 @@
 import { open, realpath, stat } from "node:fs/promises";
 import { PaliGemmaError, ndArray } from "@paligemma/core";
-import { buildGraph, type Target } from "@paligemma/graph";
+import { buildGraph } from "@paligemma/graph";
 import type { Backend } from "@paligemma/backend";
 import type { ByteSource } from "@paligemma/weights";
 
@@ -21,7 +21,7 @@ export async function checkMappedWeights(backend: Backend, path: string): Promis
     size,
     read: () => Promise.reject(new Error("a mapped file is not read")),
   };
-  const model = buildGraph("self-test", backend.target as Target, (g) => {
+  const model = buildGraph("self-test", backend.target, (g) => {
     const bytes = g.external("bytes", "uint8", [LENGTH], {
       name: "bytes",
       dtype: "uint8",

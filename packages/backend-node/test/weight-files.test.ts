@@ -20,7 +20,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function fileSource(name: string, data: ArrayBufferView = VALUES): Promise<ByteSource> {
+async function fileSource(name: string, data: Float32Array = VALUES): Promise<ByteSource> {
   const path = join(folder, name);
   await writeFile(path, data);
   return {

@@ -10,11 +10,11 @@ export interface Bench {
   /** The backend under test; only inside a test. */
   readonly backend: Backend;
   /** Another one of the same kind, of the test itself. */
-  create(): Promise<Backend>;
+  readonly create: () => Promise<Backend>;
   readonly tolerances: BackendTolerances;
   /** Ways to keep bytes that weights are read from, by name. */
   readonly sources: Readonly<Record<string, MakeSource>>;
-  test(name: string, body: () => Promise<void>): void;
+  readonly test: (name: string, body: () => Promise<void>) => void;
 }
 
 /** Puts bytes somewhere and gives the source that reads them. */

@@ -27,12 +27,12 @@ export function linear(x: Reference, w: Reference, b?: Reference): Reference {
 export function patches(x: Reference, w: Reference, b: Reference): Reference {
   const [n, channels, height, width] = x.shape as [number, number, number, number];
   const [out, , k] = w.shape as [number, number, number, number];
-  const [rows, columns] = [Math.floor(height / k), Math.floor(width / k)];
-  return fill([n, out, rows, columns], (i) => {
-    const column = i % columns;
-    const row = Math.floor(i / columns) % rows;
-    const channelOut = Math.floor(i / (columns * rows)) % out;
-    const image = Math.floor(i / (columns * rows * out));
+  const [down, across] = [Math.floor(height / k), Math.floor(width / k)];
+  return fill([n, out, down, across], (i) => {
+    const column = i % across;
+    const row = Math.floor(i / across) % down;
+    const channelOut = Math.floor(i / (across * down)) % out;
+    const image = Math.floor(i / (across * down * out));
     let sum = b.data[channelOut]!;
     for (let c = 0; c < channels; c++) {
       for (let dy = 0; dy < k; dy++) {

@@ -33,6 +33,7 @@ export interface BackendSuite {
 export function testBackend(create: () => Promise<Backend>, options: BackendSuite): void {
   const { suite, device, required = requiredByEnvironment(device), sources = {}, tolerances = {} } = options;
 
+  // oxlint-disable-next-line vitest/valid-title -- it is a string, by its type
   describe(suite, () => {
     let backend: Backend | undefined;
     let absent: string | undefined;
@@ -54,7 +55,8 @@ export function testBackend(create: () => Promise<Backend>, options: BackendSuit
       create,
       tolerances: { ...BACKEND_TOLERANCES, ...tolerances },
       sources: { memory: (bytes) => Promise.resolve(memory(bytes)), ...sources },
-      test(name, body) {
+      test: (name, body) => {
+        // oxlint-disable-next-line vitest/valid-title -- it is a string, by its type
         test(name, async (context) => {
           if (absent !== undefined) context.skip();
           await body();
@@ -67,12 +69,24 @@ export function testBackend(create: () => Promise<Backend>, options: BackendSuit
       expect(bench.backend.name).not.toBe("");
       expect(bench.backend.target.name).not.toBe("");
     });
-    describe("operators", () => operatorTests(bench));
-    describe("attention", () => attentionTests(bench));
-    describe("weights", () => weightTests(bench));
-    describe("tensors", () => tensorTests(bench));
-    describe("errors", () => errorTests(bench));
-    describe("runs", () => runTests(bench));
+    describe("operators", () => {
+      operatorTests(bench);
+    });
+    describe("attention", () => {
+      attentionTests(bench);
+    });
+    describe("weights", () => {
+      weightTests(bench);
+    });
+    describe("tensors", () => {
+      tensorTests(bench);
+    });
+    describe("errors", () => {
+      errorTests(bench);
+    });
+    describe("runs", () => {
+      runTests(bench);
+    });
   });
 }
 

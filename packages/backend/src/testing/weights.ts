@@ -64,9 +64,8 @@ export function weightTests(bench: Bench): void {
     );
     const x = random([8], 99);
     const { y } = await runOnce(bench.backend, { x }, (g) => {
-      let y = g.input("x", "float32", [8]);
-      checkpoints.forEach((checkpoint, i) => (y = add(y, checkpointWeights(g, checkpoint).tensor(`b${i}`, [8]))));
-      return { y };
+      const biases = checkpoints.map((checkpoint, i) => checkpointWeights(g, checkpoint).tensor(`b${i}`, [8]));
+      return { y: biases.reduce(add, g.input("x", "float32", [8])) };
     });
     const data = Float64Array.from(x.data, (value, i) =>
       arrays.reduce((sum, array) => sum + array.value.data[i]!, value),

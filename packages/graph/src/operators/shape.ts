@@ -8,6 +8,10 @@ export function integers(g: Graph, values: readonly number[]): Value {
   return g.constant(ndArray("int64", [values.length], BigInt64Array.from(values.map(BigInt))));
 }
 
+function names(shape: Shape): string {
+  return shape.filter((d) => typeof d === "string").toSorted().join();
+}
+
 function knownProduct(shape: Shape): number {
   return shape.reduce<number>((product, d) => (typeof d === "number" ? product * d : product), 1);
 }
@@ -18,8 +22,7 @@ function knownProduct(shape: Shape): number {
  */
 export function reshape(x: Value, shape: Shape): Value {
   const g = x.graph;
-  const names = (s: Shape): string[] => s.filter((d) => typeof d === "string").toSorted();
-  if (names(x.shape).join() === names(shape).join() && knownProduct(x.shape) !== knownProduct(shape)) {
+  if (names(x.shape) === names(shape) && knownProduct(x.shape) !== knownProduct(shape)) {
     throw new PaliGemmaError("graph/shape", `reshape: ${formatShape(x.shape)} has other elements than ${formatShape(shape)}`);
   }
   const output = { dtype: x.dtype, shape };
@@ -36,7 +39,7 @@ export function reshape(x: Value, shape: Shape): Value {
 
 /** x with its axes in another order. */
 export function transpose(x: Value, order: readonly number[]): Value {
-  if (order.length !== x.shape.length || order.toSorted().some((axis, i) => axis !== i)) {
+  if (order.length !== x.shape.length || order.toSorted((a, b) => a - b).some((axis, i) => axis !== i)) {
     throw new PaliGemmaError("graph/axes", `transpose: [${order.join(", ")}] is no order of the axes of ${formatShape(x.shape)}`);
   }
   const shape = order.map((axis) => x.shape[axis]!);
@@ -53,7 +56,7 @@ export function concat(parts: readonly Value[], axis: number, length?: string): 
     }
   }
   const sizes = parts.map((part) => part.shape[axis]!);
-  const joint: Dim = length ?? (sizes.every((s) => typeof s === "number") ? (sizes as number[]).reduce((a, b) => a + b, 0) : sizes.join("+"));
+  const joint: Dim = length ?? (sizes.every((s) => typeof s === "number") ? sizes.reduce((a, b) => a + b, 0) : sizes.join("+"));
   const shape = first.shape.map((d, i) => (i === axis ? joint : d));
   return first.graph.node({ op: "Concat", inputs: parts, attributes: { axis: { int: axis } }, outputs: [{ dtype: first.dtype, shape }] })[0]!;
 }
