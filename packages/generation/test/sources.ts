@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { Logits, LogitsSource } from "@paligemma/generation";
+import { createRandom, type Logits, type LogitsSource } from "@paligemma/generation";
 
 /** Which optional members a source is to have. */
 export interface Abilities {
@@ -140,4 +140,10 @@ export function fixture(name: string): unknown {
 /** A snake_case name in camelCase. */
 export function camel(name: string): string {
   return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Integers from 0 to below what is asked, the same ones for the same seed. */
+export function createPick(seed: number): (below: number) => number {
+  const random = createRandom(seed);
+  return (below) => Math.floor(random() * below);
 }
