@@ -3,7 +3,7 @@
 //   node tooling/checks/examples.mjs [name ...]
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import ts from "typescript";
 import { report } from "./report.mjs";
 import { root, workspacePackages } from "./workspace.mjs";
@@ -18,15 +18,15 @@ const problems = [];
 let passed = 0;
 
 try {
-  for (const { folder, code } of examples) {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "example.ts"), code);
-    writeFileSync(join(folder, "example.mjs"), transpile(code));
+  for (const { source, script, code } of examples) {
+    mkdirSync(dirname(script), { recursive: true });
+    if (!existsSync(source)) writeFileSync(source, code);
+    writeFileSync(script, transpile(code));
   }
   typeCheck();
   for (const example of examples) await runExample(example);
 } finally {
-  for (const { folder } of examples) rmSync(folder, { recursive: true, force: true });
+  for (const { temporary } of examples) rmSync(temporary, { recursive: true, force: true });
 }
 report(passed, problems);
 
@@ -35,16 +35,26 @@ function readmeBlock(p) {
   const path = join(p.folder, "README.md");
   if (p.manifest.exports === undefined || !existsSync(path)) return [];
   const code = BLOCK.exec(readFileSync(path, "utf8"))?.[1];
-  return code === undefined
-    ? []
-    : [{ name: relative(root, path), folder: join(p.folder, ".example"), cwd: p.folder, code }];
+  if (code === undefined) return [];
+  const temporary = join(p.folder, ".example");
+  const files = { source: join(temporary, "example.ts"), script: join(temporary, "example.mjs"), temporary };
+  rmSync(temporary, { recursive: true, force: true });
+  return [{ name: relative(root, path), cwd: p.folder, code, ...files }];
 }
 
 function exampleFolder(p) {
-  const path = join(p.folder, "index.ts");
-  if (!existsSync(path)) throw new Error(`examples/${p.name} has no index.ts`);
+  const source = join(p.folder, "index.ts");
+  if (!existsSync(source)) throw new Error(`examples/${p.name} has no index.ts`);
+  const script = join(p.folder, "index.example.mjs");
   return [
-    { name: `examples/${p.name}`, folder: join(p.folder, ".example"), cwd: p.folder, code: readFileSync(path, "utf8") },
+    {
+      name: `examples/${p.name}`,
+      cwd: p.folder,
+      code: readFileSync(source, "utf8"),
+      source,
+      script,
+      temporary: script,
+    },
   ];
 }
 
@@ -56,7 +66,7 @@ function transpile(code) {
 function typeCheck() {
   const base = ts.readConfigFile(join(root, "tsconfig.base.json"), (path) => readFileSync(path, "utf8")).config;
   const { options } = ts.convertCompilerOptionsFromJson(base.compilerOptions, root);
-  const files = examples.map(({ folder }) => join(folder, "example.ts"));
+  const files = examples.map(({ source }) => source);
   // `noUnusedLocals` is off: an example may show a value without using it.
   const overrides = {
     composite: false,
@@ -67,18 +77,18 @@ function typeCheck() {
   };
   const program = ts.createProgram(files, { ...options, ...overrides });
   const host = { getCurrentDirectory: () => root, getCanonicalFileName: (name) => name, getNewLine: () => "\n" };
-  for (const { name, folder } of examples) {
-    const file = program.getSourceFile(join(folder, "example.ts"));
+  for (const { name, source } of examples) {
+    const file = program.getSourceFile(source);
     const diagnostics = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)];
     if (diagnostics.length === 0) passed += 1;
     else problems.push(`${name} does not type-check:\n${ts.formatDiagnostics(diagnostics, host)}`);
   }
 }
 
-function runExample({ name, folder, cwd }) {
+function runExample({ name, script, cwd }) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn(process.execPath, [join(folder, "example.mjs")], {
+    const child = spawn(process.execPath, [script], {
       cwd,
       stdio: ["ignore", "pipe", "pipe"],
       timeout: TIME_LIMIT_MS,

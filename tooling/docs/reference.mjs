@@ -1,0 +1,69 @@
+// Writes docs/reference/<package>.md: every export of every entry point with its docblock and its declaration, read from
+// the built declarations (whose types are explicit and whose bodies are gone).
+//   npm run docs
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import ts from "typescript";
+import { root, workspacePackages } from "../checks/workspace.mjs";
+
+const out = join(root, "docs/reference");
+const packages = workspacePackages().filter((p) => p.kind === "packages");
+const entries = packages.flatMap((p) =>
+  Object.entries(p.manifest.exports)
+    .filter(([, target]) => target.types !== undefined) // a worker has none
+    .map(([subpath, target]) => ({ p, subpath, file: join(p.folder, target.types) })),
+);
+const missing = entries.find(({ file }) => !existsSync(file));
+if (missing) throw new Error(`${missing.file} is not built; run npm run setup first`);
+
+const base = ts.readConfigFile(join(root, "tsconfig.base.json"), (path) => readFileSync(path, "utf8")).config;
+const { options } = ts.convertCompilerOptionsFromJson({ ...base.compilerOptions, customConditions: [] }, root);
+const program = ts.createProgram(
+  entries.map(({ file }) => file),
+  { ...options, composite: false, noEmit: true, types: ["node"] },
+);
+const checker = program.getTypeChecker();
+
+mkdirSync(out, { recursive: true });
+for (const p of packages) writeFileSync(join(out, `${p.name}.md`), page(p));
+console.log(`wrote ${packages.length} pages to docs/reference`);
+
+function page(p) {
+  const own = entries.filter((entry) => entry.p === p);
+  const sections = own.flatMap(({ subpath, file }) =>
+    section(p.manifest.name + subpath.slice(1), file, own.length > 1),
+  );
+  return [
+    `# ${p.manifest.name}`,
+    p.manifest.description,
+    `Written by \`npm run docs\` from the sources; start at the [README](../../packages/${p.name}/README.md).`,
+    ...sections,
+  ]
+    .join("\n\n")
+    .concat("\n");
+}
+
+function section(specifier, file, titled) {
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file));
+  const symbols = module ? checker.getExportsOfModule(module) : [];
+  const sorted = symbols.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  if (sorted.length === 0) return [];
+  return [...(titled ? [`## From \`${specifier}\``] : []), ...sorted.flatMap((symbol) => entry(symbol, titled))];
+}
+
+function entry(exported, titled) {
+  const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+  const text = ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
+  const code = (symbol.declarations ?? []).map(declarationText).join("\n");
+  return [`${titled ? "###" : "##"} ${exported.name}`, text, `\`\`\`ts\n${code}\n\`\`\``];
+}
+
+/** The declaration without its own docblock, `export` and `declare`; docblocks of members stay. */
+function declarationText(declaration) {
+  const isVariable = ts.isVariableDeclaration(declaration);
+  const text = (isVariable ? declaration.parent.parent : declaration).getText();
+  return text
+    .replace(/^export /, "")
+    .replace(/^(default )?declare /, "")
+    .replace(/\t| {4}/g, "  ");
+}
