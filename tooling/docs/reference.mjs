@@ -1,7 +1,7 @@
 // Writes docs/reference/<package>.md: every export of every entry point with its docblock and its declaration, read from
 // the built declarations (whose types are explicit and whose bodies are gone).
 //   npm run docs
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { root, workspacePackages } from "../checks/workspace.mjs";
@@ -26,7 +26,25 @@ const checker = program.getTypeChecker();
 
 mkdirSync(out, { recursive: true });
 for (const p of packages) writeFileSync(join(out, `${p.name}.md`), page(p));
-console.log(`wrote ${packages.length} pages to docs/reference`);
+writeFileSync(join(out, "README.md"), packageList());
+writeFileSync(join(root, "docs/decisions/README.md"), decisionList());
+console.log(`wrote ${packages.length} pages to docs/reference, and the list of decisions`);
+
+function packageList() {
+  const lines = packages.map((p) => `- [${p.manifest.name}](${p.name}.md): ${p.manifest.description}`);
+  return `# Reference\n\nWritten by \`npm run docs\` from the sources.\n\n${lines.join("\n")}\n`;
+}
+
+/** Each by its title, in the order of the file names, which begin with dates. */
+function decisionList() {
+  const folder = join(root, "docs/decisions");
+  const names = readdirSync(folder).filter((name) => name.endsWith(".md") && name !== "README.md");
+  const lines = names.toSorted().map((name) => {
+    const title = /^# (.+)$/m.exec(readFileSync(join(folder, name), "utf8"))?.[1] ?? name;
+    return `- [${title}](${name}) (${name.slice(0, 10)})`;
+  });
+  return `# Decisions\n\nWhy things are as they are, a page each. Listed by \`npm run docs\`.\n\n${lines.join("\n")}\n`;
+}
 
 function page(p) {
   const own = entries.filter((entry) => entry.p === p);
