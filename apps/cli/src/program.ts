@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { commands } from "./commands/index.ts";
 
@@ -5,7 +6,7 @@ import { commands } from "./commands/index.ts";
 export function createProgram(): Command {
   const program = withHandling(new Command("paligemma"))
     .description("Captions, answers, text and boxes of pictures, by PaliGemma on this machine.")
-    .version(VERSION)
+    .version((JSON.parse(readFileSync(MANIFEST, "utf8")) as { readonly version: string }).version)
     .addHelpText("after", HELP)
     .exitOverride()
     .configureOutput({ writeErr: () => {} }); // `run` writes mistakes, once;
@@ -18,8 +19,7 @@ function withHandling(command: Command): Command {
   return command.exitOverride().configureOutput({ writeErr: () => {} });
 }
 
-// All packages of the repository move together; their version is 0.0.0 until the first release.
-const VERSION = "0.0.0";
+const MANIFEST = new URL("../package.json", import.meta.url);
 
 const HELP = `
 Without --model, the commands use tiny-shapes, a small embedded model that knows circles, squares, triangles and stars.
