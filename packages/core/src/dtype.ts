@@ -87,6 +87,7 @@ export function viewAs<D extends DType>(dtype: D, bytes: Uint8Array): ArrayTypes
       `${bytes.byteLength} bytes are no whole number of ${dtype} elements of ${width} bytes`,
     );
   }
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  // Not bytes.slice(): that of a Node Buffer shares its memory.
+  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
   return new constructor(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width) as ArrayTypes[D];
 }
