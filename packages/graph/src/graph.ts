@@ -1,7 +1,7 @@
 import { PaliGemmaError, type DType, type NdArray } from "@paligemma/core";
 import type { TensorRef } from "@paligemma/weights";
 import type { Target } from "./target.ts";
-import { formatShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
+import { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
 
 /** An attribute of a node, tagged with its ONNX type. */
 export type Attribute =
@@ -72,6 +72,10 @@ export interface Graph {
 /** Largest constant that is compared with others to be kept once; bigger ones are rare and slow to compare. */
 const SHARED_CONSTANT_BYTES = 256;
 
+function bytesOf({ data }: NdArray): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
 /**
  * Runs `define` and returns the graph whose outputs are what it returned, under those names. Throws `graph/…` errors from
  * the operators' shape rules, naming the operator and both shapes.
@@ -111,7 +115,7 @@ export function buildGraph(name: string, target: Target, define: (g: Graph) => R
     },
     constant(array) {
       const small = array.data.byteLength <= SHARED_CONSTANT_BYTES;
-      const key = small ? `${array.dtype}${formatShape(array.shape)}${array.data.join()}` : "";
+      const key = small ? `${array.dtype}${formatShape(array.shape)}${bytesOf(array).join()}` : "";
       const known = small ? constants.get(key) : undefined;
       if (known) return known;
       const made = value(fresh("constant"), array);
@@ -121,7 +125,7 @@ export function buildGraph(name: string, target: Target, define: (g: Graph) => R
     },
     external(tensorName, dtype, shape, ref) {
       const known = values.get(tensorName);
-      if (known) return known;
+      if (known && initializers.has(tensorName) && known.dtype === dtype && sameShape(known.shape, shape)) return known;
       initializers.set(tensorName, { name: tensorName, dtype, shape, ...(ref && { ref }) });
       return value(tensorName, { dtype, shape });
     },

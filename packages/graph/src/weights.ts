@@ -35,7 +35,7 @@ function scope(
     stored: (name, shape) => lookup(full(name), shape),
     tensor(name, shape) {
       const known = made.get(full(name));
-      if (known) return known;
+      if (known && sameShape(known.shape, shape)) return known;
       const converted = cast(lookup(full(name), shape), graph.target.compute);
       made.set(full(name), converted);
       return converted;
