@@ -1,4 +1,4 @@
-import { KERNELS, type Resample } from "./kernels.ts";
+import { KERNELS, type Filter } from "./kernels.ts";
 
 /** Fraction bits of a weight: 8 bits of pixel and 2 of overshoot leave 22 of 32. */
 export const PRECISION_BITS = 22;
@@ -14,8 +14,8 @@ export interface Coefficients {
 }
 
 /** Weights that resample an axis of `input` pixels to `output` pixels as Pillow's `precompute_coeffs` does. */
-export function coefficients(input: number, output: number, resample: Exclude<Resample, "nearest">): Coefficients {
-  const { support: radius, weight } = KERNELS[resample];
+export function coefficients(input: number, output: number, filter: Filter): Coefficients {
+  const { support: radius, weight } = KERNELS[filter];
   const scale = input / output;
   const stretch = Math.max(scale, 1);
   const support = radius * stretch;

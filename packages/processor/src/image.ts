@@ -3,7 +3,7 @@ import { PaliGemmaError } from "@paligemma/core";
 /** Raw pixels: rows from the top, pixels from the left, channels together, one byte each ([height, width, channels]). */
 export interface ImageLike {
   /** `height × width × channels` bytes. Never written to. */
-  readonly data: Uint8Array | Uint8ClampedArray;
+  readonly data: Uint8Array;
   readonly width: number;
   readonly height: number;
   /** 1 grey, 2 grey and alpha, 3 red green blue, 4 red green blue alpha. */
@@ -45,7 +45,7 @@ export function checkImage(image: ImageLike, name = "the image"): ImageLike {
       `${name} has ${channels} channels; 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) are possible`,
     );
   }
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+  if (!(data instanceof Uint8Array)) {
     throw new PaliGemmaError(
       "processor/image",
       `${name} has data of type ${describe(data)}; bytes from 0 to 255 (Uint8Array) are needed`,

@@ -1,5 +1,8 @@
 /** Resampling kernels, named as Pillow names them. */
-export type Resample = "nearest" | "lanczos" | "bilinear" | "bicubic" | "box" | "hamming";
+export type Resample = "nearest" | Filter;
+
+/** Kernels that weigh several pixels. */
+export type Filter = "lanczos" | "bilinear" | "bicubic" | "box" | "hamming";
 
 /** Pillow's numbers of the kernels, which `preprocessor_config.json` stores as `resample`. */
 export const RESAMPLE_CODES: readonly Resample[] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
@@ -11,7 +14,7 @@ interface Kernel {
 }
 
 // Formulas of Pillow's src/libImaging/Resample.c, in its order of operations: the last bit of a weight counts.
-export const KERNELS: Readonly<Record<Exclude<Resample, "nearest">, Kernel>> = {
+export const KERNELS: Readonly<Record<Filter, Kernel>> = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   hamming: {

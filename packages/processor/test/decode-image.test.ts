@@ -77,7 +77,7 @@ describe("options", () => {
       bytes,
       new Uint8Array(bytes),
       bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length),
-      new Blob([bytes]),
+      new Blob([new Uint8Array(bytes)]),
       new URL("rgb.png", folder),
       new URL("rgb.png", folder).href,
     ];

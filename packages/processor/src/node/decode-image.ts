@@ -67,7 +67,7 @@ async function decodeGrey16(picture: Sharp): Promise<ImageLike> {
 
 async function decodeCmyk(picture: Sharp): Promise<ImageLike> {
   const inks = await toPixels(picture.pipelineColourspace("cmyk").toColourspace("cmyk"));
-  return { ...inks, data: cmykToRgb(inks.data as Uint8Array), channels: 3 };
+  return { ...inks, data: cmykToRgb(inks.data), channels: 3 };
 }
 
 async function decodeGif(picture: Sharp, bytes: Uint8Array): Promise<ImageLike> {
