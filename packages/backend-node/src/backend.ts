@@ -151,7 +151,7 @@ function slots(ports: GraphModel["inputs"]): Slot[] {
   });
 }
 
-/** The bytes in a buffer of their own, which can be moved between threads. */
+/** The bytes in a buffer of their own, which can be moved between threads. (`slice` of a Buffer would share its memory.) */
 function alone(view: Uint8Array): Uint8Array<ArrayBuffer> {
-  return (view.byteLength === view.buffer.byteLength ? view : view.slice()) as Uint8Array<ArrayBuffer>;
+  return view.byteLength === view.buffer.byteLength ? (view as Uint8Array<ArrayBuffer>) : new Uint8Array(view);
 }

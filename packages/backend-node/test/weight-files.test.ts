@@ -78,6 +78,15 @@ test("several files and memory in one graph", async () => {
   expect(await result(sum(refs.slice(2)))).toEqual([10, 20, 30, 40]);
 });
 
+test("a source may answer with a part of a bigger buffer", async () => {
+  const pooled = Buffer.from(VALUES.buffer.slice(0));
+  const shared = Buffer.alloc(64, 7);
+  pooled.copy(shared, 13);
+  const source: ByteSource = { name: "pool", size: 16, read: () => Promise.resolve(shared.subarray(13, 29)) };
+  expect(await result(sum([{ source, start: 0, end: 16 }]))).toEqual([1, 2, 3, 4]);
+  expect(shared.byteLength).toBe(64);
+});
+
 test("the folder of the process does not matter", async () => {
   const source = await fileSource("elsewhere");
   const before = process.cwd();
