@@ -8,7 +8,8 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const stamp = join(root, "node_modules/.cache/paligemma-build");
+const installStamp = join(root, "node_modules/.cache/paligemma-install");
+const buildStamp = join(root, "node_modules/.cache/paligemma-build");
 const MINIMUM_NODE = [20, 19];
 
 checkNode();
@@ -24,10 +25,11 @@ function checkNode() {
   );
 }
 
-/** pnpm keeps a copy of the lockfile that it last installed, byte for byte. */
+/** The lockfile is the one that was installed last, by this script or by pnpm (which keeps a copy), and all is still there. */
 function installed() {
-  const current = join(root, "node_modules/.pnpm/lock.yaml");
-  if (!existsSync(current) || !readFileSync(current).equals(readFileSync(join(root, "pnpm-lock.yaml")))) return false;
+  const wanted = readFileSync(join(root, "pnpm-lock.yaml"), "utf8");
+  const known = [installStamp, join(root, "node_modules/.pnpm/lock.yaml")];
+  if (!known.some((path) => existsSync(path) && readFileSync(path, "utf8") === wanted)) return false;
   return workspaceFolders().every((folder) => {
     const { dependencies = {}, devDependencies = {} } = readJson(join(folder, "package.json"));
     const names = [...Object.keys(dependencies), ...Object.keys(devDependencies)];
@@ -54,18 +56,18 @@ function install() {
       `the installation failed (exit code ${status}); the lines above say why. It needs the npm registry (npm ping) and about 1 GB of disk.`,
     );
   }
+  writeStamp(installStamp, readFileSync(join(root, "pnpm-lock.yaml"), "utf8"));
   say(`installed in ${seconds(started)}`);
 }
 
 function build() {
   const fingerprint = sourcesFingerprint();
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint) return say("the build is up to date");
+  if (existsSync(buildStamp) && readFileSync(buildStamp, "utf8") === fingerprint) return say("the build is up to date");
   const started = Date.now();
   say("building ...");
   const { status } = run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b"]);
   if (status !== 0) fail("the build failed; the type errors above say where.");
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, sourcesFingerprint());
+  writeStamp(buildStamp, sourcesFingerprint());
   say(`built in ${seconds(started)}`);
 }
 
@@ -127,6 +129,11 @@ function run(command, args) {
     stdio: "inherit",
     shell: process.platform === "win32" && command === "npx",
   });
+}
+
+function writeStamp(path, text) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
 }
 
 function readJson(path) {
