@@ -10,6 +10,8 @@ import { stem, type Picture } from "./pictures.ts";
  * work is done.
  */
 export async function drawingPaths(out: string, pictures: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  if (pictures.length === 0)
+    throw new PaliGemmaError("cli/usage", "--out draws on a picture; name one after the prompt");
   const isFolder = (await stat(out).catch(() => undefined))?.isDirectory() ?? false;
   if (pictures.length <= 1 && !isFolder) {
     if (!out.toLowerCase().endsWith(".png"))

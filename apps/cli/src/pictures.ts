@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { addAbortSignal } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { PaliGemmaError, isPaliGemmaError } from "@paligemma/core";
 import type { ImageLike } from "@paligemma/processor";
@@ -24,7 +25,7 @@ export async function readPictures(names: readonly string[], signal: AbortSignal
 }
 
 async function readPicture(name: string, signal: AbortSignal): Promise<Picture> {
-  const bytes = await readBytes(name);
+  const bytes = await readBytes(name, signal);
   try {
     return { name, bytes, pixels: await decodeImage(bytes, { signal }) };
   } catch (cause) {
@@ -34,10 +35,11 @@ async function readPicture(name: string, signal: AbortSignal): Promise<Picture> 
   }
 }
 
-async function readBytes(name: string): Promise<Uint8Array> {
+async function readBytes(name: string, signal: AbortSignal): Promise<Uint8Array> {
   try {
-    return name === "-" ? await buffer(process.stdin) : await readFile(name);
+    return name === "-" ? await buffer(addAbortSignal(signal, process.stdin)) : await readFile(name, { signal });
   } catch (cause) {
+    signal.throwIfAborted();
     const code = (cause as NodeJS.ErrnoException).code;
     const why =
       code === "ENOENT"

@@ -1,15 +1,20 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { copyFile, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { boxIou, type Box } from "@paligemma/parsers";
 import { decodeImage } from "@paligemma/processor/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { paligemma, PICTURE } from "./cli.ts";
+import { MAIN, paligemma, PICTURE } from "./cli.ts";
 import truth from "../assets/demo.json" with { type: "json" };
 
 // Below the mean IoU that the embedded model has to reach, above what a wrong box has.
 const RIGHT_BOX = 0.6;
 const PNG = "89504e470d0a1a0a";
+
+const execute = promisify(execFile);
 
 let folder = "";
 beforeAll(async () => {
@@ -77,6 +82,18 @@ describe("in words", () => {
     const lines = await output("caption", ...pictures, "--batch-size", "2");
     expect(lines).toBe(`${PICTURE}: ${truth.caption}\n`.repeat(3));
   });
+
+  it.skipIf(process.platform !== "linux" || !existsSync("/usr/bin/script"))(
+    "written as it comes, on a terminal",
+    async () => {
+      const { stdout } = await execute("script", [
+        "-qec",
+        `"${process.execPath}" "${MAIN}" caption "${PICTURE}"`,
+        "/dev/null",
+      ]);
+      expect(stdout.replaceAll("\r", "").endsWith(`${truth.caption}\n`)).toBe(true);
+    },
+  );
 
   it("says that an answer was cut off", async () => {
     expect(await output("caption", PICTURE, "--max-new-tokens", "2")).toMatch(

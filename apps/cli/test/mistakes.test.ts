@@ -41,6 +41,7 @@ describe("wrong command lines end with 2", () => {
     [["detect", "circle", PICTURE, "--out", "boxes.jpg"], /end it in \.png/],
     [["detect", "circle", PICTURE, "text.png", "--out", "boxes.png"], /one file for 2 pictures; name a folder/],
     [["generate"], /missing required argument 'prompt'/],
+    [["generate", "caption en", "--out", "boxes.png"], /--out draws on a picture; name one/],
     [["generate", "caption en", PICTURE, "--top-p", "2"], /It must be a number from 0 to 1/],
     [["generate", "caption en", PICTURE, "--temperature", "0.5"], /--temperature without --sample would do nothing/],
     [["inspect", "--josn"], /unknown option '--josn'/],
