@@ -66,10 +66,10 @@ function section(specifier, file, titled) {
   const symbols = module ? checker.getExportsOfModule(module) : [];
   const sorted = symbols.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   if (sorted.length === 0) return [];
-  return [...(titled ? [`## From \`${specifier}\``] : []), ...sorted.flatMap((symbol) => entry(symbol, titled))];
+  return [...(titled ? [`## From \`${specifier}\``] : []), ...sorted.flatMap((symbol) => exportLines(symbol, titled))];
 }
 
-function entry(exported, titled) {
+function exportLines(exported, titled) {
   const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
   const text = ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
   const code = (symbol.declarations ?? []).map(declarationText).join("\n");
