@@ -1,11 +1,12 @@
 // Runs every check, two at a time, and ends with one line: "N passed, N failed".
 //   node tooling/test.mjs [name ...]      only the named checks
 //   node tooling/test.mjs --list          what there is
-// CHROMIUM names the browser; REQUIRE_CHROMIUM=1 turns its absence into a failure.
-import { spawn, spawnSync } from "node:child_process";
+// CHROMIUM_PATH names the browser; REQUIRE_CHROMIUM=1 turns its absence into a failure.
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findChromium } from "./browser/chromium.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const LANES = 2;
@@ -32,7 +33,7 @@ const checks = [
   { name: "docs", command: ["tooling/checks/docs.mjs"] },
   { name: "examples", command: ["tooling/checks/examples.mjs"] },
   { name: "install-alone", command: ["tooling/checks/install-alone.mjs"] },
-  { name: "browser", command: ["tooling/browser/run.mjs"], needsChromium: true },
+  { name: "browser", command: ["tooling/browser/run.mjs"], needsChromium: true, count: countVitestLine },
 ];
 
 const names = process.argv.slice(2);
@@ -77,7 +78,7 @@ function reasonToSkip({ name, command, needsChromium }) {
   const script = join(root, command[0]);
   if (command[0].startsWith("tooling/") && !existsSync(script)) return skipped(name, `${command[0]} does not exist`);
   if (!needsChromium || chromium !== undefined) return undefined;
-  const remedy = "Install Debian's package chromium, or set CHROMIUM to the browser's path.";
+  const remedy = "Install Debian's package chromium, or set CHROMIUM_PATH to the browser's path.";
   if (process.env.REQUIRE_CHROMIUM !== "1")
     return skipped(name, `NO CHROMIUM FOUND: nothing was tested in a browser. ${remedy}`);
   console.log(`[${name}] FAILED: no Chromium found and REQUIRE_CHROMIUM=1. ${remedy}`);
@@ -96,7 +97,7 @@ function runCommand({ name, command }) {
     NO_COLOR: "1",
     FORCE_COLOR: "0",
     TURBO_TELEMETRY_DISABLED: "1",
-    ...(chromium && { CHROMIUM: chromium }),
+    ...(chromium && { CHROMIUM_PATH: chromium }),
   };
   const [script, ...args] = command;
   return new Promise((resolve) => {
@@ -127,22 +128,19 @@ function countLines(output) {
   return { passed, failed, skipped: skippedCount };
 }
 
+/** The line "Tests  1 failed | 2 passed | 3 skipped (6)" at the end of a vitest run. */
+function countVitestLine(output) {
+  const line = /^ *Tests +(.+)$/m.exec(output)?.[1] ?? "";
+  const count = (word) => Number(new RegExp(`(\\d+) ${word}`).exec(line)?.[1] ?? 0);
+  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped") };
+}
+
 function countVitest() {
   if (!existsSync(VITEST_REPORT)) return { passed: 0, failed: 0, skipped: 0 };
   const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
     readFileSync(VITEST_REPORT, "utf8"),
   );
   return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests + numTodoTests };
-}
-
-function findChromium() {
-  const named = process.env.CHROMIUM;
-  if (named) return existsSync(named) ? named : undefined;
-  for (const name of ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) {
-    const { status, stdout } = spawnSync("which", [name], { encoding: "utf8" });
-    if (status === 0) return stdout.trim();
-  }
-  return undefined;
 }
 
 function summarize() {
