@@ -2,13 +2,11 @@ import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backen
 import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
+import { compileGraph } from "./compile.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
-import type { CompileRequest, Slot } from "./protocol.ts";
-import { sessionOptions } from "./session-options.ts";
 import { NodeSession } from "./session.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
-import { encodeWithWeights } from "./weight-files.ts";
 
 /** onnxruntime-node behind the worker's link. */
 export class NodeBackend implements Backend {
@@ -33,34 +31,9 @@ export class NodeBackend implements Backend {
         "backend/option",
         `compile has no option ${unknown.key}${unknown.meant ? `; is ${unknown.meant} meant?` : ""}`,
       );
-    return this.#compile(model, options);
-  }
-
-  async #compile(model: GraphModel, { onProgress, signal }: CompileOptions): Promise<Session> {
-    signal?.throwIfAborted();
-    const encoded = await encodeWithWeights(model, { onProgress, signal });
-    const bytes = alone(encoded.bytes);
-    const handed = encoded.handed.map(({ path, data }) => ({ path, data: alone(data) }));
-    const [id, session] = [this.#link.fresh(), this.#link.fresh()];
-    const request: CompileRequest = {
-      kind: "compile",
-      id,
-      session,
-      model: bytes,
-      handed,
-      options: sessionOptions(model, encoded.root, this.#options),
-      inputs: slots(model.inputs),
-      outputs: slots(model.outputs),
-    };
-    onProgress?.({ task: `compile ${model.name}`, done: 0, total: 1, unit: "items" });
-    const move = [bytes.buffer, ...handed.map(({ data }) => data.buffer)];
-    await this.#link.ask(request, `compile ${model.name}`, { move, signal }).catch((error: unknown) => {
-      // Aborted while it ran: whatever comes of it is freed.
-      this.#link.post({ kind: "release", id: this.#link.fresh(), session });
-      throw error;
-    });
-    onProgress?.({ task: `compile ${model.name}`, done: 1, total: 1, unit: "items" });
-    return new NodeSession(this.#link, session, model);
+    return compileGraph(this.#link, model, this.#options, options).then(
+      (session) => new NodeSession(this.#link, session, model),
+    );
   }
 
   allocate(dtype: DType, shape: readonly number[]): Promise<Tensor> {
@@ -137,21 +110,4 @@ export class NodeBackend implements Backend {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
-}
-
-function slots(ports: GraphModel["inputs"]): Slot[] {
-  return ports.map(({ name, dtype }) => {
-    if (dtype === "bfloat16") {
-      throw new PaliGemmaError(
-        "backend/compile",
-        `${name} is bfloat16, which onnxruntime-node cannot take in or give out; cast to float32 inside the graph`,
-      );
-    }
-    return { name, dtype };
-  });
-}
-
-/** The bytes in a buffer of their own, which can be moved between threads. (`slice` of a Buffer would share its memory.) */
-function alone(view: Uint8Array): Uint8Array<ArrayBuffer> {
-  return view.byteLength === view.buffer.byteLength ? (view as Uint8Array<ArrayBuffer>) : new Uint8Array(view);
 }

@@ -6,10 +6,8 @@ import { NodeBackend } from "./backend.ts";
 import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
 import { checkOptions, type NodeBackendOptions } from "./options.ts";
+import { RUNTIME_VERSION } from "./runtime-version.ts";
 import { checkMappedWeights } from "./self-test.ts";
-
-/** The one version that this package is made for and tested with: it relies on how weights are mapped and outputs written. */
-const RUNTIME_VERSION = "1.30.0";
 
 /**
  * A backend on onnxruntime-node in a worker thread, so that the caller's thread stays free while graphs run. The caller

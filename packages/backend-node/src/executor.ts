@@ -82,8 +82,15 @@ export class Executor {
 
   async #compile({ session, model, handed, options, inputs, outputs }: CompileRequest): Promise<void> {
     const all = handed.length > 0 ? { ...options, externalData: handed } : options;
-    const runtime = await this.#ort.InferenceSession.create(model, all);
+    const runtime = await this.#create(model, all);
     this.#sessions.set(session, { runtime, inputs, outputs });
+  }
+
+  #create(model: Uint8Array | string, options: object): Promise<Runtime.InferenceSession> {
+    const { InferenceSession } = this.#ort;
+    return typeof model === "string"
+      ? InferenceSession.create(model, options)
+      : InferenceSession.create(model, options);
   }
 
   async #run({ id, session, feeds, fetches, payload }: RunRequest): Promise<Answer> {

@@ -8,9 +8,15 @@ export interface NodeBackendOptions {
   readonly threads?: number;
   /** Which CUDA device, counted from 0; 0 unless told. CUDA only. */
   readonly deviceId?: number;
+  /**
+   * Folder in which checkpoints in half precision are kept as the float32 that they are computed in: compiling takes
+   * milliseconds from the second time on, and the weights are mapped. Entries are twice the checkpoint's size, belong to
+   * one machine, and are never removed. CPU only.
+   */
+  readonly cacheFolder?: string;
 }
 
-const KNOWN = ["device", "threads", "deviceId"] as const satisfies readonly (keyof NodeBackendOptions)[];
+const KNOWN = ["device", "threads", "deviceId", "cacheFolder"] as const satisfies readonly (keyof NodeBackendOptions)[];
 /** More than any machine has cores for; a bigger number is a mistake. */
 const MAX_THREADS = 1024;
 /** More than any machine has cards; a bigger number is a mistake. */
@@ -21,7 +27,7 @@ export function checkOptions(options: NodeBackendOptions): void {
   const faults = unknownKeys(options, KNOWN).map(
     ({ key, meant }) => `${key} is no option${meant ? `; is ${meant} meant?` : ` (${KNOWN.join(", ")})`}`,
   );
-  const { device = "cpu", threads, deviceId } = options;
+  const { device = "cpu", threads, deviceId, cacheFolder } = options;
   if (device !== "cpu" && device !== "cuda")
     faults.push(`device is ${JSON.stringify(device)}, it may be "cpu" or "cuda"`);
   if (threads !== undefined && !isWhole(threads, 1, MAX_THREADS))
@@ -30,6 +36,9 @@ export function checkOptions(options: NodeBackendOptions): void {
     faults.push(`deviceId is ${String(deviceId)}, it may be a whole number from 0 to ${MAX_DEVICE}`);
   if (deviceId !== undefined && device !== "cuda") faults.push('deviceId is for the device "cuda" alone');
   if (threads !== undefined && device === "cuda") faults.push('threads is for the device "cpu" alone');
+  if (cacheFolder !== undefined && (typeof cacheFolder !== "string" || cacheFolder === ""))
+    faults.push("cacheFolder must be the path of a folder");
+  if (cacheFolder !== undefined && device === "cuda") faults.push('cacheFolder is for the device "cpu" alone');
   if (faults.length > 0) throw new PaliGemmaError("backend/option", `createNodeBackend: ${faults.join("; ")}`);
 }
 

@@ -27,7 +27,8 @@ export interface CompileRequest {
   readonly kind: "compile";
   readonly id: number;
   readonly session: number;
-  readonly model: Uint8Array;
+  /** The graph, or the path of one that the runtime wrote itself. */
+  readonly model: Uint8Array | string;
   readonly handed: readonly Handed[];
   readonly options: object;
   readonly inputs: readonly Slot[];

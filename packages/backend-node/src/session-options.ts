@@ -17,15 +17,23 @@ export function rootOf(paths: readonly string[]): string {
   return [...roots][0] ?? "/";
 }
 
+/** Where a session's weights lie, and where it is to be written. */
+export interface SessionFiles {
+  /** Folder below which mapped files are named; absent where they lie beside the model. */
+  readonly folder?: string;
+  readonly write?: { readonly optimizedModelFilePath: string; readonly session: Readonly<Record<string, string>> };
+}
+
 /**
  * Options of an onnxruntime session. The runtime takes unknown keys in silence and wants every value of `extra` as text:
  * each key here is checked by a test for its effect.
  */
 export function sessionOptions(
   model: GraphModel,
-  root: string,
-  { device = "cpu", threads, deviceId = 0 }: NodeBackendOptions,
+  options: NodeBackendOptions,
+  { folder, write }: SessionFiles,
 ): object {
+  const { device = "cpu", threads, deviceId = 0 } = options;
   // Packing copies every weight; only block-quantised products need it (a hundred times slower without).
   const packed = model.nodes.some((node) => node.op === "MatMulNBits");
   return {
@@ -33,10 +41,12 @@ export function sessionOptions(
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     // 4 is fatal: errors are thrown, and need not be printed as well.
     logSeverityLevel: 4,
+    ...(write && { optimizedModelFilePath: write.optimizedModelFilePath }),
     extra: {
       session: {
-        model_external_initializers_file_folder_path: root,
+        ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }),
         disable_prepacking: packed ? "0" : "1",
+        ...write?.session,
       },
       optimization: {
         // No limit: half-precision weights become float32 once at load. Above the default limit of 1 GiB a table would be

@@ -12,6 +12,15 @@ export interface Encoded {
   readonly root: string;
   /** Bytes of tensors that lie in no file. */
   readonly handed: readonly Handed[];
+  /** The files that are mapped, as they are now. */
+  readonly files: readonly WeightFile[];
+}
+
+/** What tells whether a file is still the same. */
+export interface WeightFile {
+  readonly path: string;
+  readonly size: number;
+  readonly modified: number;
 }
 
 type Reading = { readonly onProgress?: OnProgress | undefined; readonly signal?: AbortSignal | undefined };
@@ -28,11 +37,11 @@ const MAX_BESIDE_FILES = 2 ** 30;
  */
 export async function encodeWithWeights(model: GraphModel, reading: Reading = {}): Promise<Encoded> {
   const refs = [...new Set(model.initializers.flatMap(({ ref }) => (ref ? [ref] : [])))];
-  const files = new Map<ByteSource, string>();
+  const files = new Map<ByteSource, WeightFile>();
   for (const source of new Set(refs.map((ref) => ref.source)))
-    if (source.path !== undefined) files.set(source, await checkedPath(source, source.path));
+    if (source.path !== undefined) files.set(source, await checkedFile(source, source.path));
   refs.forEach(checkRange);
-  const root = rootOf([...files.values()]);
+  const root = rootOf([...files.values()].map(({ path }) => path));
 
   const loose = refs.filter((ref) => !files.has(ref.source));
   if (files.size === 0) {
@@ -43,7 +52,7 @@ export async function encodeWithWeights(model: GraphModel, reading: Reading = {}
       length: ref.end - ref.start,
     }));
     const read = await readAll(loose, reading);
-    return { bytes, root, handed: loose.map((ref) => ({ path: keys.get(ref)!, data: read.get(ref)! })) };
+    return { bytes, root, handed: loose.map((ref) => ({ path: keys.get(ref)!, data: read.get(ref)! })), files: [] };
   }
   const size = sizeOfAll(loose);
   if (size > MAX_BESIDE_FILES) {
@@ -63,14 +72,14 @@ export async function encodeWithWeights(model: GraphModel, reading: Reading = {}
       : initializer;
   });
   const { bytes } = encodeOnnx({ ...model, initializers }, (ref) => ({
-    location: files.get(ref.source)!.slice(root.length),
+    location: files.get(ref.source)!.path.slice(root.length),
     offset: ref.start,
     length: ref.end - ref.start,
   }));
-  return { bytes, root, handed: [] };
+  return { bytes, root, handed: [], files: [...files.values()] };
 }
 
-async function checkedPath(source: ByteSource, given: string): Promise<string> {
+async function checkedFile(source: ByteSource, given: string): Promise<WeightFile> {
   const gone = (cause: unknown): never => {
     throw new PaliGemmaError(
       "backend/changed",
@@ -79,14 +88,14 @@ async function checkedPath(source: ByteSource, given: string): Promise<string> {
     );
   };
   const path = await realpath(given).catch(gone);
-  const { size } = await stat(path).catch(gone);
+  const { size, mtimeMs: modified } = await stat(path).catch(gone);
   if (size !== source.size) {
     throw new PaliGemmaError(
       "backend/changed",
       `${path} had ${source.size} bytes when it was opened and has ${size} now; open the checkpoint again`,
     );
   }
-  return path;
+  return { path, size, modified };
 }
 
 /** A mapping beyond the end of a file would end the process when it is read. */

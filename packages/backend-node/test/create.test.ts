@@ -37,6 +37,8 @@ describe("making a backend", () => {
     ["half a thread", { threads: 1.5 }, "1 to 1024"],
     ["a device number for the CPU", { deviceId: 0 }, "deviceId is for"],
     ["threads for CUDA", { device: "cuda", threads: 2 }, "threads is for"],
+    ["an empty cacheFolder", { cacheFolder: "" }, "path of a folder"],
+    ["a cacheFolder for CUDA", { device: "cuda", cacheFolder: "cache" }, "cacheFolder is for"],
     ["a negative device number", { device: "cuda", deviceId: -1 }, "0 to 255"],
   ];
   for (const [name, options, text] of wrong) {
