@@ -40,7 +40,7 @@ def polygon(shape, cx, cy, r, angle):
     return points
 
 
-def background(rng, w, h):
+def background(rng, w, h, noise):
     kind = rng.randrange(3)
     a = np.array([rng.randrange(90, 236) for _ in range(3)], np.float32)
     if kind == 0:
@@ -49,7 +49,7 @@ def background(rng, w, h):
         b = np.clip(a + np.array([rng.randrange(-60, 61) for _ in range(3)], np.float32), 60, 245)
         t = np.linspace(0, 1, w, dtype=np.float32)[None, :, None] if kind == 1 else np.linspace(0, 1, h, dtype=np.float32)[:, None, None]
         pixels = np.broadcast_to(a + (b - a) * t, (h, w, 3)).copy()
-    sigma = rng.choice([0, 3, 8])
+    sigma = rng.choice(noise)
     if sigma:
         pixels += np.random.default_rng(rng.randrange(1 << 30)).normal(0, sigma, pixels.shape).astype(np.float32)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)), pixels.mean((0, 1))
@@ -59,10 +59,11 @@ def luma(rgb):
     return float(np.dot(rgb, (0.299, 0.587, 0.114)))
 
 
-def scene(rng, size=None, count=None, grey=False):
-    """-> (PIL image, things from left to right). `grey` keeps only colours that still stand out without colour."""
+def scene(rng, size=None, count=None, grey=False, noise=(0, 3, 8)):
+    """-> (PIL image, things from left to right). `grey` keeps only colours that still stand out without colour; `noise` are
+    the standard deviations of the background to choose from, in grey levels."""
     w, h = size or (rng.randrange(160, 321), rng.randrange(160, 321))
-    image, mean = background(rng, w, h)
+    image, mean = background(rng, w, h, noise)
     visible = [c for c, v in COLORS.items() if np.abs(np.array(v) - mean).max() > MIN_CONTRAST
                and (not grey or abs(luma(v) - luma(mean)) > MIN_LUMA_CONTRAST)]
     things, taken = [], []

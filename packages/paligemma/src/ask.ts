@@ -1,0 +1,43 @@
+import type { GenerateOptions, StopReason } from "@paligemma/generation";
+import type { Example, ImageLike } from "@paligemma/processor";
+
+/** A question: a picture (or several, or none) and a prompt. `Source` is what the model's `decodeImage` reads. */
+export type Ask<Source = never> = Omit<Example<Source>, "suffix">;
+
+/** Options that the model fills in itself: what the prompt is, and the tokenizer's part. */
+type FilledIn = "promptIds" | "decode" | "padTokenId" | "signal";
+
+/** How to answer: Hugging Face's names in camelCase; `maxNewTokens` is 256 when absent. */
+export interface AnswerOptions extends Omit<GenerateOptions, FilledIn | "maxLength"> {
+  readonly signal?: AbortSignal;
+}
+
+/** An answer in words, as the model wrote it. */
+export interface Answer {
+  /** Without `<bos>`, `<eos>` and the like; `<loc…>` and `<seg…>` stay. */
+  readonly text: string;
+  /** New token ids, `<eos>` included. */
+  readonly tokens: readonly number[];
+  readonly stoppedBy: StopReason;
+  /** With beams or `outputScores`: see `generate` of `@paligemma/generation`. */
+  readonly score?: number;
+  /** With `outputScores`: log-probability of each token. */
+  readonly tokenScores?: readonly number[];
+}
+
+/** A piece of an answer being written. */
+export interface Piece {
+  /** Which ask it belongs to. */
+  readonly row: number;
+  /** May be empty where a token completes no character. */
+  readonly text: string;
+  /** Absent for text that was held back until the answer ended: bytes that are no whole character. */
+  readonly token: number | undefined;
+  /** Milliseconds since decoding began. */
+  readonly time: number;
+  /** With `outputScores`: log-probability of the token. */
+  readonly score?: number;
+}
+
+/** A picture: raw pixels, or what the model's `decodeImage` reads (bytes, a path, a Blob). */
+export type Picture<Source> = ImageLike | Source;

@@ -1,0 +1,194 @@
+import type { Backend, CompileOptions } from "@paligemma/backend";
+import type { PaliGemmaConfig } from "@paligemma/config";
+import { PaliGemmaError } from "@paligemma/core";
+import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
+import { markupIds, parseDetectionIds, type ParsedDetections } from "@paligemma/parsers";
+import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
+import { openModel, type ModelFiles } from "@paligemma/weights";
+import type { Answer, AnswerOptions, Ask, Picture, Piece } from "./ask.ts";
+import { readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
+import { createModel, type ForwardInputs, type ForwardOptions, type ForwardOutputs, type PaliGemmaModel } from "./model.ts";
+import { prompts } from "./prompts.ts";
+
+/** New tokens at most where the caller does not say: enough for 30 objects, or a long caption. */
+export const DEFAULT_MAX_NEW_TOKENS = 256;
+
+/** A language for tasks that are answered in words. */
+export interface LanguageOption {
+  /** Code of one of PaliGemma's languages. Default "en". */
+  readonly language?: string;
+}
+
+/** Boxes that were found, in the order of the answer, and the answer itself. */
+export interface Detections extends ParsedDetections {
+  readonly text: string;
+}
+
+/**
+ * PaliGemma, ready to be asked. The caller disposes it; the backend stays the caller's. Calls may overlap; the backend runs
+ * them one after another.
+ */
+export interface PaliGemma<Source = never> extends AsyncDisposable {
+  readonly config: PaliGemmaConfig;
+  /** Throws `processor/tokenizer-missing` where the checkpoint came without a tokenizer. */
+  readonly processor: Processor<Source>;
+  /** The networks alone. */
+  readonly model: PaliGemmaModel;
+  /** Logits of chosen positions and, with labels, the loss. */
+  forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
+  /** Token ids for prepared inputs: `numReturnSequences` rows per input row, best first. Default: 20 new tokens. */
+  generateIds(inputs: ForwardInputs, options?: Omit<GenerateOptions, "promptIds"> & { readonly signal?: AbortSignal }): Promise<Generated>;
+  /** The answer to one question. */
+  generate(ask: Ask<Source>, options?: AnswerOptions): Promise<Answer>;
+  /** The answers to several, as one batch: answer i is what ask i alone would get. */
+  generate(asks: readonly Ask<Source>[], options?: AnswerOptions): Promise<readonly Answer[]>;
+  /** The same while it is written. */
+  stream(ask: Ask<Source> | readonly Ask<Source>[], options?: AnswerOptions): AsyncIterable<Piece>;
+  /** What is in the picture, in a sentence. */
+  caption(picture: Picture<Source>, options?: AnswerOptions & LanguageOption): Promise<string>;
+  /** A short answer to a question about the picture. */
+  answer(picture: Picture<Source>, question: string, options?: AnswerOptions & LanguageOption): Promise<string>;
+  /** The text in the picture. */
+  ocr(picture: Picture<Source>, options?: AnswerOptions): Promise<string>;
+  /** Boxes of what the labels name; what of the answer is no box stands in `rest`. */
+  detect(picture: Picture<Source>, labels: readonly string[], options?: AnswerOptions): Promise<Detections>;
+  dispose(): Promise<void>;
+}
+
+/** How to load. */
+export interface LoadOptions<Source = never> extends CompileOptions {
+  readonly backend: Backend;
+  /** Reads pictures that are no raw pixels yet, such as `decodeImage` of `@paligemma/processor/node`. */
+  readonly decodeImage?: (source: Source) => Promise<ImageLike>;
+  /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers. */
+  readonly finalSoftcap?: boolean;
+}
+
+/**
+ * A model from its files: `config.json`, safetensors (single or sharded), `tokenizer.json`, `tokenizer_config.json`,
+ * `preprocessor_config.json`. Without a tokenizer `forward` and `generateIds` still work. Weights are not read here: the
+ * backend maps or streams them.
+ */
+export async function loadPaliGemma<Source = never>(files: ModelFiles, options: LoadOptions<Source>): Promise<PaliGemma<Source>> {
+  const { backend, decodeImage, finalSoftcap, onProgress, signal } = options;
+  const config = await readConfig(files, signal);
+  const reading = { ...(decodeImage && { decodeImage }), ...(signal && { signal }) };
+  const [processor, checkpoint] = await Promise.all([readProcessor<Source>(files, config, reading), openModel(files)]);
+  const model = await createModel({
+    config,
+    checkpoint,
+    backend,
+    ...(finalSoftcap !== undefined && { finalSoftcap }),
+    ...(onProgress && { onProgress }),
+    ...(signal && { signal }),
+  });
+  return paligemma(model, processor, decodeImage);
+}
+
+function paligemma<Source>(model: PaliGemmaModel, made: MaybeProcessor<Source>, decodeImage: LoadOptions<Source>["decodeImage"]): PaliGemma<Source> {
+  const { config } = model;
+
+  function processor(): Processor<Source> {
+    if ("missing" in made) throw made.missing;
+    return made.processor;
+  }
+
+  /** What `generation` needs to know of prepared inputs, and the caller's own choices. */
+  function optionsFor<T extends object>(inputs: ForwardInputs, options: T): T & GenerateOptions {
+    return { eosTokenId: config.eosTokenIds, padTokenId: config.padTokenId, promptIds: rowsOf(inputs), ...options };
+  }
+
+  function answerOptions(inputs: ModelInputs, options: AnswerOptions): GenerateOptions {
+    const decode = (ids: readonly number[]): string => processor().decode(ids, { skipSpecialTokens: true });
+    return { maxNewTokens: DEFAULT_MAX_NEW_TOKENS, ...(options.stopStrings !== undefined && { decode }), ...optionsFor(inputs, options) };
+  }
+
+  async function prepare(asks: readonly Ask<Source>[], signal?: AbortSignal): Promise<ModelInputs> {
+    return await processor().process(asks, signal ? { signal } : {});
+  }
+
+  const start = (inputs: ForwardInputs, options: { maxNewTokens?: number; signal?: AbortSignal }): ReturnType<PaliGemmaModel["start"]> =>
+    model.start(inputs, { expectedTokens: options.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS, ...(options.signal && { signal: options.signal }) });
+
+  async function answers(asks: readonly Ask<Source>[], options: AnswerOptions): Promise<Answer[]> {
+    const inputs = await prepare(asks, options.signal);
+    using state = await start(inputs, options);
+    const { sequences, stoppedBy, scores, tokenScores } = await generate(state, answerOptions(inputs, options));
+    return sequences.map((tokens, i) => ({
+      text: processor().decode(tokens, { skipSpecialTokens: true }),
+      tokens,
+      stoppedBy: stoppedBy[i]!,
+      ...(scores && { score: scores[i]! }),
+      ...(tokenScores && { tokenScores: tokenScores[i]! }),
+    }));
+  }
+
+  function generateAnswers(ask: Ask<Source>, options?: AnswerOptions): Promise<Answer>;
+  function generateAnswers(asks: readonly Ask<Source>[], options?: AnswerOptions): Promise<readonly Answer[]>;
+  async function generateAnswers(ask: Ask<Source> | readonly Ask<Source>[], options: AnswerOptions = {}): Promise<Answer | readonly Answer[]> {
+    if (Array.isArray(ask)) return await answers(ask as readonly Ask<Source>[], options);
+    return (await answers([ask as Ask<Source>], options))[0]!;
+  }
+
+  async function* pieces(ask: Ask<Source> | readonly Ask<Source>[], options: AnswerOptions = {}): AsyncGenerator<Piece> {
+    const inputs = await prepare((Array.isArray(ask) ? ask : [ask]) as readonly Ask<Source>[], options.signal);
+    using state = await start(inputs, options);
+    const texts = new Map<number, ReturnType<typeof createTextStream>>();
+    for await (const event of stream(state, answerOptions(inputs, options))) {
+      const { row, time } = event;
+      const text = texts.get(row) ?? createTextStream(processor().tokenizer, { skipSpecialTokens: true });
+      texts.set(row, text);
+      if (event.type === "stop") {
+        const rest = text.end();
+        if (rest !== "") yield { row, text: rest, token: undefined, time };
+      } else {
+        yield { row, text: text.push([event.token]), token: event.token, time, ...(event.score !== undefined && { score: event.score }) };
+      }
+    }
+  }
+
+  async function ask(image: Picture<Source>, prompt: string, options: AnswerOptions & LanguageOption): Promise<Answer> {
+    const { language: _, ...rest } = options;
+    return await generateAnswers({ image, prompt }, rest);
+  }
+
+  async function decoded(picture: Picture<Source>): Promise<ImageLike> {
+    if (typeof picture === "object" && picture !== null && "data" in picture && "channels" in picture) return picture;
+    if (!decodeImage) throw new PaliGemmaError("paligemma/picture", "the picture is no raw pixels { data, width, height, channels } and no decodeImage was given to loadPaliGemma");
+    return await decodeImage(picture as Source);
+  }
+
+  return {
+    config,
+    model,
+    get processor() {
+      return processor();
+    },
+    forward: (inputs, options) => model.forward(inputs, options),
+    async generateIds(inputs, options = {}) {
+      using state = await start(inputs, options);
+      return await generate(state, optionsFor(inputs, options));
+    },
+    generate: generateAnswers,
+    stream: pieces,
+    caption: async (picture, options = {}) => (await ask(picture, prompts.caption(options.language ?? "en"), options)).text,
+    answer: async (picture, question, options = {}) => (await ask(picture, prompts.answer(question, options.language ?? "en"), options)).text,
+    ocr: async (picture, options = {}) => (await ask(picture, prompts.ocr(), options)).text,
+    async detect(picture, labels, options = {}) {
+      const prompt = prompts.detect(labels);
+      const image = await decoded(picture);
+      const { text, tokens } = await generateAnswers({ image, prompt }, options);
+      const { tokenizer, decode } = { tokenizer: processor().tokenizer, decode: (ids: number[]) => processor().decode(ids, { skipSpecialTokens: true }) };
+      const markup = markupIds((piece) => tokenizer.idOf(piece));
+      return { text, ...parseDetectionIds(tokens, image, { decode, markup }) };
+    },
+    dispose: () => model.dispose(),
+    [Symbol.asyncDispose]: () => model.dispose(),
+  };
+}
+
+/** [batch][tokens] */
+function rowsOf({ inputIds }: ForwardInputs): number[][] {
+  const [batch = 0, tokens = 0] = inputIds.shape;
+  return Array.from({ length: batch }, (_, b) => Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number));
+}
