@@ -25,7 +25,10 @@ export function plainCommand(name: string, summary: string, examples: readonly s
 /** A command with all options of `ModelOptions`. */
 export function modelCommand(name: string, summary: string, examples: readonly string[]): Command {
   return plainCommand(name, summary, examples)
-    .option("--model <folder>", "folder of a checkpoint as on the Hugging Face Hub (default: the embedded tiny-shapes)")
+    .option(
+      "--model <name>",
+      "folder, or owner/name[@revision] on the Hugging Face Hub (default: the embedded tiny-shapes)",
+    )
     .addOption(new Option("--device <name>", "where the model runs").choices(["cpu", "cuda"]).default("cpu"))
     .option("--threads <n>", "threads of the CPU (default: one per core)", wholeNumber(1))
     .option("--max-new-tokens <n>", "length of an answer at most (default: 256)", wholeNumber(1))

@@ -1,10 +1,14 @@
-import { stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "@paligemma/backend";
 import { createNodeBackend } from "@paligemma/backend-node";
-import { PaliGemmaError } from "@paligemma/core";
+import type { OnProgress } from "@paligemma/core";
+import { looksLikeRepository, remoteFiles } from "@paligemma/hub";
+import { openFiles, readEnvironment } from "@paligemma/hub/node";
 import type { ImageSource } from "@paligemma/processor/node";
 import { folder as tinyShapes } from "@paligemma/tiny-shapes";
+import type { ModelFiles } from "@paligemma/weights";
+import { folderFiles } from "@paligemma/weights/node";
 import type { PaliGemma } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import type { ModelOptions } from "./model-command.ts";
@@ -13,17 +17,36 @@ import { progressBar } from "./progress.ts";
 /** PaliGemma as `paligemma/node` loads it: pictures may be bytes and paths. */
 export type Model = PaliGemma<ImageSource>;
 
-/** The name and the folder that `--model` means; without it the embedded model. Throws `cli/model`. */
-export async function locateModel(given?: string): Promise<{ readonly name: string; readonly path: string }> {
-  if (given === undefined) return { name: "tiny-shapes (embedded)", path: fileURLToPath(tinyShapes) };
-  const found = await stat(given).catch(() => undefined);
-  if (found?.isDirectory()) return { name: given, path: given };
-  const what = found ? "is a file" : "is not there";
-  throw new PaliGemmaError(
-    "cli/model",
-    `${given} ${what}; --model takes a folder with config.json, tokenizer.json and .safetensors`,
-  );
+/** A model's files and what to call them. */
+export interface NamedFiles {
+  readonly name: string;
+  readonly files: ModelFiles;
 }
+
+/** The files that `--model` means: a folder, a repository of the Hub (downloaded as it is read), or the embedded model. */
+export async function openFilesOf(
+  given: string | undefined,
+  options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
+): Promise<NamedFiles> {
+  if (given === undefined) return { name: EMBEDDED, files: await folderFiles(fileURLToPath(tinyShapes)) };
+  return { name: given, files: await openFiles(given, options) };
+}
+
+/** The same for a look at headers: a repository of the Hub is read where it lies, unless the Hub is to be left alone. */
+export async function lookAtFilesOf(given: string | undefined, signal: AbortSignal): Promise<NamedFiles> {
+  const { offline, token, endpoint } = await readEnvironment();
+  if (given === undefined || offline || existsSync(given) || !looksLikeRepository(given)) {
+    return await openFilesOf(given, { signal, onProgress: () => {} });
+  }
+  const files = await remoteFiles(given, {
+    signal,
+    ...(token !== undefined && { token }),
+    ...(endpoint !== undefined && { endpoint }),
+  });
+  return { name: given, files };
+}
+
+const EMBEDDED = "tiny-shapes (embedded)";
 
 /** Runs `use` with the model that the options name, and takes backend and model down afterwards. */
 export async function withModel<T>(
@@ -31,16 +54,23 @@ export async function withModel<T>(
   signal: AbortSignal,
   use: (model: Model, name: string) => Promise<T>,
 ): Promise<T> {
-  const { name, path } = await locateModel(options.model);
-  await using backend: Backend = await createNodeBackend({
-    device: options.device,
-    ...(options.threads !== undefined && { threads: options.threads }),
-  });
-  await using model = await load(path, backend, signal);
-  return await use(model, name);
+  const { device, threads } = options;
+  await using backend: Backend = await createNodeBackend({ device, ...(threads !== undefined && { threads }) });
+  const { model, name } = await load(options.model, backend, signal);
+  try {
+    return await use(model, name);
+  } finally {
+    await model.dispose();
+  }
 }
 
-async function load(path: string, backend: Backend, signal: AbortSignal): Promise<Model> {
+async function load(
+  given: string | undefined,
+  backend: Backend,
+  signal: AbortSignal,
+): Promise<{ readonly model: Model; readonly name: string }> {
   using bar = progressBar();
-  return await loadPaliGemma(path, { backend, signal, onProgress: bar.onProgress });
+  const { onProgress } = bar;
+  const { name, files } = await openFilesOf(given, { signal, onProgress });
+  return { name, model: await loadPaliGemma(files, { backend, signal, onProgress }) };
 }

@@ -29,6 +29,6 @@ Examples:
   $ paligemma caption picture.jpg
   $ paligemma answer "what color is the star?" picture.png
   $ paligemma detect "circle, star" picture.png --out boxes.png
-  $ paligemma inspect path/to/checkpoint
+  $ paligemma inspect google/paligemma2-3b-mix-224
 
 Exit codes: 0 done, 1 failed, 2 the command line was wrong, 130 interrupted.`;

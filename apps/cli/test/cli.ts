@@ -16,10 +16,13 @@ export interface Run {
 /** Runs `paligemma` as a process of its own. */
 export function paligemma(
   args: readonly string[],
-  options: { readonly cwd?: string; readonly input?: Uint8Array } = {},
+  options: { readonly cwd?: string; readonly input?: Uint8Array; readonly env?: NodeJS.ProcessEnv } = {},
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], { ...(options.cwd && { cwd: options.cwd }) });
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      ...(options.cwd && { cwd: options.cwd }),
+      env: { ...process.env, ...options.env },
+    });
     const run = { stdout: "", stderr: "" };
     child.stdout.setEncoding("utf8").on("data", (text: string) => (run.stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (run.stderr += text));

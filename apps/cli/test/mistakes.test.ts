@@ -57,13 +57,28 @@ describe("work that cannot be done ends with 1", () => {
     [["caption", "empty.png"], /cli\/picture: empty\.png /],
     [["ocr", PICTURE, "absent.png"], /absent\.png is not there/],
     [["detect", "star", "-", "-"], /the standard input \(-\) can be one picture only/],
-    [["caption", PICTURE, "--model", "absent"], /absent is not there; --model takes a folder/],
-    [["caption", PICTURE, "--model", "text.png"], /text\.png is a file; --model takes a folder/],
+    [
+      ["caption", PICTURE, "--model", "absent"],
+      /absent is neither a folder of this machine nor a repository of the Hub/,
+    ],
+    [["caption", PICTURE, "--model", "text.png"], /text\.png is neither a folder/],
     [["answer", "why?", PICTURE, "--model", "."], /paligemma\/json: .*config\.json is no JSON/],
     [["inspect", "."], /config\.json is no JSON/],
-    [["inspect", "absent"], /absent is not there/],
+    [["inspect", "absent"], /absent is neither a folder/],
     [["detect", "circle", PICTURE, "--out", "text.png/boxes.png"], /cannot be written/],
   ])("%j", (args, message) => expectMistake(args, 1, message));
+
+  it("a repository of the Hub that is not in the cache, offline", async () => {
+    const env = { HF_HUB_OFFLINE: "1", HF_HOME: folder };
+    for (const command of [
+      ["caption", PICTURE, "--model", "owner/name"],
+      ["inspect", "owner/name"],
+    ]) {
+      const { code, stderr } = await paligemma(command, { env });
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^error: hub\/offline: /);
+    }
+  });
 
   it("CUDA where there is none", async () => {
     const { code, stderr } = await paligemma(["caption", PICTURE, "--device", "cuda"]);

@@ -1,24 +1,23 @@
 import type { Command } from "commander";
-import { folderFiles } from "@paligemma/weights/node";
 import { inspectModel, type Inspection } from "../inspect-model.ts";
 import { interruptible } from "../interruption.ts";
 import { plainCommand } from "../model-command.ts";
-import { locateModel } from "../open-model.ts";
+import { lookAtFilesOf } from "../open-model.ts";
 import { print, printJson } from "../show.ts";
 
-/** `paligemma inspect [folder]` */
+/** `paligemma inspect [model]` */
 export function inspectCommand(): Command {
   return plainCommand("inspect", "say what a checkpoint is, without loading it", [
     "inspect",
     "inspect path/to/checkpoint --json",
   ])
-    .argument("[folder]", "folder of a checkpoint (default: the embedded tiny-shapes)")
-    .option("--model <folder>", "the same as the argument")
+    .argument("[model]", "folder, or owner/name on the Hugging Face Hub (default: the embedded tiny-shapes)")
+    .option("--model <name>", "the same as the argument")
     .option("--json", "print one JSON document")
-    .action(async (folder: string | undefined, options: { readonly model?: string; readonly json?: boolean }) => {
+    .action(async (model: string | undefined, options: { readonly model?: string; readonly json?: boolean }) => {
       await interruptible(async (signal) => {
-        const { name, path } = await locateModel(folder ?? options.model);
-        const inspection = await inspectModel(await folderFiles(path), signal);
+        const { name, files } = await lookAtFilesOf(model ?? options.model, signal);
+        const inspection = await inspectModel(files, signal);
         if (options.json === true) printJson({ model: name, ...inspection });
         else print(show(name, inspection));
       });
