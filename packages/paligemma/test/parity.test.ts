@@ -8,7 +8,9 @@ import { INPUTS, NAMES, int64, maskOf, openTiny, pixels, rightPadded, type Tiny 
 
 let backend: Backend;
 beforeAll(async () => {
-  backend = await createNodeBackend();
+  // On a machine with a graphics card the same numbers are asked of it (tooling/gpu/run-all.sh).
+  const device = process.env["REQUIRE_DEVICE"]?.split(",").includes("cuda") ? "cuda" : "cpu";
+  backend = await createNodeBackend({ device });
 });
 afterAll(async () => {
   await backend.dispose();
