@@ -1,4 +1,5 @@
 import { PaliGemmaError } from "@paligemma/core";
+import { toRgb, type ImageLike } from "./image.ts";
 
 /** Encodings that are read. */
 export type ImageFormat = "jpeg" | "png" | "webp" | "gif" | "tiff" | "avif";
@@ -20,8 +21,21 @@ export function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
   );
 }
 
-/** The colour that transparent pixels of a GIF have in its palette; decoders give black instead. Undefined in a broken file. */
-export function gifTransparentColor(bytes: Uint8Array): readonly [number, number, number] | undefined {
+/** The RGB of a GIF's RGBA pixels; transparent ones get their colour of the palette, where decoders give black. */
+export function gifToRgb(rgba: ImageLike, bytes: Uint8Array): ImageLike {
+  const [red, green, blue] = gifTransparentColor(bytes) ?? [0, 0, 0];
+  const { data } = toRgb(rgba);
+  for (let from = 3, to = 0; to < data.length; from += 4, to += 3) {
+    if (rgba.data[from] !== 0) continue;
+    data[to] = red;
+    data[to + 1] = green;
+    data[to + 2] = blue;
+  }
+  return { ...rgba, data, channels: 3 };
+}
+
+/** The palette's colour of transparent pixels; undefined in a broken file. */
+function gifTransparentColor(bytes: Uint8Array): readonly [number, number, number] | undefined {
   const byte = (at: number): number => bytes[at] ?? 0;
   let table = 13;
   let at = byte(10) & 0x80 ? table + 3 * 2 ** ((byte(10) & 7) + 1) : table;

@@ -3,7 +3,7 @@ import { isPaliGemmaError } from "@paligemma/core";
 import { decodeImage } from "@paligemma/processor/node";
 import { describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
-import { sha256 } from "./patterns.ts";
+import { sha256 } from "./sha256.ts";
 
 interface Expected {
   mode: string;

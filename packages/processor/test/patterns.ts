@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { ImageLike } from "@paligemma/processor";
 
 /** The formulas of tooling/oracles/processor_resize.py. */
@@ -20,10 +19,4 @@ export function pattern(width: number, height: number, channels: ImageLike["chan
         : ((Math.floor(r / 2) + Math.floor(c / 3) + k) % 2) * 255;
   }
   return { data, width, height, channels };
-}
-
-export function sha256(data: ArrayBufferView): string {
-  return createHash("sha256")
-    .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    .digest("hex");
 }

@@ -1,7 +1,8 @@
 import { type Example, type ImageLike, type ProcessOptions } from "@paligemma/processor";
 import { expect, it } from "vitest";
 import { processor, readFixture } from "./files.ts";
-import { pattern, sha256 } from "./patterns.ts";
+import { pattern } from "./patterns.ts";
+import { sha256 } from "./sha256.ts";
 
 type Picture = [width: number, height: number, mode: string];
 interface Call {

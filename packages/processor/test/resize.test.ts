@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { resize, type ImageLike, type Resample } from "@paligemma/processor";
 import { describe, expect, it } from "vitest";
-import { pattern, sha256, type Formula } from "./patterns.ts";
+import { pattern, type Formula } from "./patterns.ts";
+import { sha256 } from "./sha256.ts";
 
 interface Case {
   width: number;

@@ -3,7 +3,7 @@ import type { Sharp } from "sharp";
 import { PaliGemmaError } from "@paligemma/core";
 import { cmykToRgb } from "../cmyk.ts";
 import { checkPixelCount, decodeSettings, type DecodeImageOptions, type DecodeSettings } from "../decode-options.ts";
-import { gifTransparentColor, imageFormat } from "../format.ts";
+import { gifToRgb, imageFormat } from "../format.ts";
 import type { ImageLike } from "../image.ts";
 import { readSource, type ImageSource } from "./read-source.ts";
 
@@ -27,7 +27,7 @@ export async function decodeImage(source: ImageSource, options: DecodeImageOptio
     const grey16 = header.space === "grey16" && (format === "png" ? bytes[25] === 0 : header.channels === 1);
     if (grey16 && settings.grey16 === "clip") return await decodeGrey16(picture);
     if (header.space === "cmyk" && settings.icc === "ignore") return await decodeCmyk(picture);
-    if (format === "gif" && header.hasAlpha) return await decodeGif(picture, bytes);
+    if (format === "gif" && header.hasAlpha) return gifToRgb(await toPixels(picture), bytes);
     return await toPixels(picture.removeAlpha());
   } catch (error) {
     settings.signal?.throwIfAborted();
@@ -68,16 +68,6 @@ async function decodeGrey16(picture: Sharp): Promise<ImageLike> {
 async function decodeCmyk(picture: Sharp): Promise<ImageLike> {
   const inks = await toPixels(picture.pipelineColourspace("cmyk").toColourspace("cmyk"));
   return { ...inks, data: cmykToRgb(inks.data), channels: 3 };
-}
-
-async function decodeGif(picture: Sharp, bytes: Uint8Array): Promise<ImageLike> {
-  const rgba = await toPixels(picture);
-  const color = gifTransparentColor(bytes) ?? [0, 0, 0];
-  const rgb = new Uint8Array(rgba.width * rgba.height * 3);
-  for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
-    rgb.set(rgba.data[from + 3] === 0 ? color : rgba.data.subarray(from, from + 3), to);
-  }
-  return { ...rgba, data: rgb, channels: 3 };
 }
 
 function view(data: Buffer): Uint8Array {
