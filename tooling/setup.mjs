@@ -53,7 +53,7 @@ function install() {
   if (error) fail(`npx did not start: ${error.message}. It comes with Node; is its folder on the PATH?`);
   if (status !== 0) {
     fail(
-      `the installation failed (exit code ${status}); the lines above say why. It needs the npm registry (npm ping) and about 1 GB of disk.`,
+      `the installation failed (exit code ${status}); the lines above say why. It needs the npm registry (npm ping), about 1 GB of disk, and a lockfile that fits every package.json (npx ${pnpm} install writes it).`,
     );
   }
   writeStamp(installStamp, readFileSync(join(root, "pnpm-lock.yaml"), "utf8"));
