@@ -18,4 +18,6 @@ export const TOLERANCES = {
   "generation/beam-score": 1e-5,
   /** Transformed scores against transformers, both in float32: relative, absolute below 1. */
   "generation/scores": 2e-6,
+  /** Mask codec in float32 against PyTorch, values near 1: absolute. */
+  "masks/codec": 1e-5,
 } as const;
