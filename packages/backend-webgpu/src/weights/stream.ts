@@ -1,0 +1,113 @@
+import { bitsOf, bytesFor, sizeOf, type OnProgress } from "@paligemma/core";
+import type { ByteSource, TensorRef } from "@paligemma/weights";
+import { convert } from "./convert.ts";
+import type { LoadedWeight } from "./plan.ts";
+
+/** Bytes that are asked for in one read: big enough for the network, small beside a tensor. */
+const READ_BYTES = 8 * 2 ** 20;
+/** Bytes of one tensor that are converted at once. */
+const PIECE_BYTES = 4 * 2 ** 20;
+/** Gap between two tensors of a file that is read over instead of starting another read. */
+const GAP_BYTES = 65_536;
+
+/** Part of a tensor: bytes `[start, end)` of its source, which become `bytes` from `offset` on in the loaded format. */
+interface Piece {
+  readonly weight: LoadedWeight;
+  readonly start: number;
+  readonly end: number;
+  readonly offset: number;
+}
+
+interface Read {
+  readonly source: ByteSource;
+  readonly start: number;
+  end: number;
+  readonly pieces: Piece[];
+}
+
+/** Gets a converted part of a tensor, to be put at `offset` bytes; may return a promise to slow the stream down. */
+export type Sink = (weight: LoadedWeight, offset: number, bytes: Uint8Array) => void | Promise<void>;
+
+/** How weights are streamed. */
+export interface StreamOptions {
+  readonly task: string;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+  /** Told the bytes that are held at once, before each part. */
+  readonly onHeld?: (bytes: number) => void;
+}
+
+/**
+ * Reads tensors in the order of their files, neighbours together, and hands them over in parts: at no time more than one
+ * read and one converted part are held. Throws what the sources throw.
+ */
+export async function streamWeights(
+  weights: readonly LoadedWeight[],
+  sink: Sink,
+  options: StreamOptions,
+): Promise<void> {
+  const total = weights.reduce((sum, { ref }) => sum + ref.end - ref.start, 0);
+  let done = 0;
+  const report = (): void => options.onProgress?.({ task: options.task, done, total, unit: "bytes" });
+  if (total > 0) report();
+  for (const { source, start, end, pieces } of planReads(weights)) {
+    options.signal?.throwIfAborted();
+    const bytes = await source.read(start, end, options.signal);
+    for (const piece of pieces) {
+      const { ref, dtype } = piece.weight;
+      const raw = bytes.subarray(piece.start - start, piece.end - start);
+      const converted = convert(raw, ref.dtype, dtype);
+      options.onHeld?.(bytes.byteLength + (converted === raw ? 0 : converted.byteLength));
+      await sink(piece.weight, piece.offset, converted);
+      done += piece.end - piece.start;
+    }
+    report();
+  }
+}
+
+function planReads(weights: readonly LoadedWeight[]): Read[] {
+  const bySource = new Map<ByteSource, Piece[]>();
+  for (const weight of weights) {
+    const { source } = weight.ref;
+    const pieces = bySource.get(source) ?? [];
+    bySource.set(source, pieces);
+    pieces.push(...cut(weight));
+  }
+  const reads: Read[] = [];
+  for (const [source, pieces] of bySource) {
+    let read: Read | undefined;
+    for (const piece of pieces.toSorted((a, b) => a.start - b.start)) {
+      if (read && piece.start - read.end <= GAP_BYTES && piece.end - read.start <= READ_BYTES) {
+        read.pieces.push(piece);
+        read.end = Math.max(read.end, piece.end);
+      } else {
+        read = { source, start: piece.start, end: piece.end, pieces: [piece] };
+        reads.push(read);
+      }
+    }
+  }
+  return reads;
+}
+
+/** A tensor in parts whose borders are whole elements, and whole words in either format. */
+function cut(weight: LoadedWeight): Piece[] {
+  const { ref, dtype } = weight;
+  const ratio = bitsOf(dtype) / bitsOf(ref.dtype);
+  const pieces: Piece[] = [];
+  for (let start = ref.start; start < ref.end; start += PIECE_BYTES) {
+    const end = Math.min(start + PIECE_BYTES, ref.end);
+    pieces.push({ weight, start, end, offset: (start - ref.start) * ratio });
+  }
+  return pieces;
+}
+
+/** Bytes that a tensor takes in the format it is loaded in. */
+export function loadedBytes({
+  ref,
+  dtype,
+}: {
+  readonly ref: TensorRef;
+  readonly dtype: LoadedWeight["dtype"];
+}): number {
+  return bytesFor(dtype, sizeOf(ref.shape));
+}

@@ -1,0 +1,3 @@
+import { serveWebGpuWorker } from "@paligemma/backend-webgpu";
+
+serveWebGpuWorker();
