@@ -7,12 +7,10 @@ import { feedTokens } from "./feed-tokens.ts";
 import type { Generated } from "./generate.ts";
 import { logSumExp, topIndices } from "./numbers.ts";
 import type { BoundPlan, Plan } from "./plan.ts";
+import { reachOf } from "./reach.ts";
 import type { Logits, LogitsSource } from "./source.ts";
 import { stopReason } from "./stop.ts";
 import { type Transforms, transform, transformsOf } from "./transforms.ts";
-
-/** After so many candidates that leave too little room to finish, all tokens are looked at instead of the next best. */
-const REJECTIONS = 8;
 
 /** Beam search as in Hugging Face's `_beam_search`; every request stops as soon as it would alone. */
 export async function beamSearch(source: LogitsSource, plan: Plan): Promise<Generated> {
@@ -85,70 +83,45 @@ function candidatesOf(
   const { vocabulary } = logits;
   const { beams } = item;
   const constraint = plan.constraints[item.request];
-  const scores = new Float32Array(beams.length * vocabulary);
   const totals = beams.map((beam) => logSumExp(rowOf(logits, beam.slot)));
-  const group = beams.map((beam, i) => {
-    const row = scores.subarray(i * vocabulary, (i + 1) * vocabulary);
-    const raw = rowOf(logits, beam.slot);
-    for (let token = 0; token < vocabulary; token++) row[token] = raw[token]! - totals[i]!;
-    return { scores: row, view: beam.view };
-  });
-  if (totals.some(Number.isNaN))
+  if (totals.some(Number.isNaN)) {
     throw new PaliGemmaError(
       "generation/logits",
       "the scores hold a value that is not a number; the model overflowed or read broken weights",
     );
-  const allowed = beams.map((beam) => constraint?.allowed(beam.state));
-  transform(transforms, group, allowed);
-  beams.forEach((beam, i) => {
-    const row = group[i]!.scores;
-    for (let token = 0; token < vocabulary; token++) row[token] = row[token]! + beam.score;
-  });
-  const keys = plan.options.doSample === true ? drawKeys(scores, item.random) : scores;
-  const wanted = Math.max(2, 1 + plan.eos.length) * plan.beams;
-  return pick(item, keys, wanted, vocabulary, plan, allowed)
-    .filter((index) => keys[index]! > -Infinity)
-    .map((index) => {
-      const beam = Math.floor(index / vocabulary);
-      const token = index % vocabulary;
-      const parent = beams[beam]!;
-      const tokenScore = rowOf(logits, parent.slot)[token]! - totals[beam]!;
-      return { parent, token, score: scores[index]!, tokenScore, stopped: reasonOf(parent, token, plan, elapsed) };
-    });
-}
-
-/** Indices of the highest keys from which the answer can still be completed within the limit. */
-function pick(
-  item: BeamItem,
-  keys: Float32Array,
-  wanted: number,
-  vocabulary: number,
-  plan: BoundPlan,
-  allowed: readonly (TokenSet | undefined)[],
-): readonly number[] {
-  const constraint = plan.constraints[item.request];
-  if (constraint?.distance === undefined) return [...topIndices(keys, wanted)];
-  const fits = (index: number): boolean => {
-    const beam = item.beams[Math.floor(index / vocabulary)]!;
-    const left = plan.limits[item.request]! - (beam.view.ids.length - beam.view.promptLength);
-    const token = index % vocabulary;
-    if (plan.eos.includes(token) || constraint.distance!(beam.state) > left) return true;
-    const state = constraint.next(beam.state, token);
-    return state !== undefined && constraint.distance!(state) < left;
-  };
-  for (let i = 0; i < REJECTIONS; i++) {
-    const top = [...topIndices(keys, wanted)];
-    const lost = top.filter((index) => keys[index]! > -Infinity && !fits(index));
-    if (lost.length === 0) return top;
-    for (const index of lost) keys[index] = -Infinity;
   }
-  allowed.forEach((tokens, beam) => {
-    for (const token of tokens?.ids ?? []) {
-      const index = beam * vocabulary + token;
-      if (keys[index]! > -Infinity && !fits(index)) keys[index] = -Infinity;
-    }
+  const scores = new Float32Array(beams.length * vocabulary);
+  const wanted = Math.max(2, 1 + plan.eos.length) * plan.beams;
+  const best = (allowed: readonly (TokenSet | undefined)[]): readonly number[] => {
+    const group = beams.map((beam, i) => {
+      const row = scores.subarray(i * vocabulary, (i + 1) * vocabulary);
+      const raw = rowOf(logits, beam.slot);
+      for (let token = 0; token < vocabulary; token++) row[token] = raw[token]! - totals[i]!;
+      return { scores: row, view: beam.view };
+    });
+    transform(transforms, group, allowed);
+    beams.forEach((beam, i) => {
+      const row = group[i]!.scores;
+      for (let token = 0; token < vocabulary; token++) row[token] = row[token]! + beam.score;
+    });
+    const keys = plan.options.doSample === true ? drawKeys(scores, item.random) : scores;
+    return [...topIndices(keys, wanted)].filter((index) => keys[index]! > -Infinity);
+  };
+
+  const allowed = beams.map((beam) => constraint?.allowed(beam.state));
+  let indices = best(allowed);
+  if (constraint?.distance !== undefined) {
+    const reaches = beams.map((beam, i) => reachOf(constraint, beam.state, allowed[i]!, beam.view, plan)!);
+    const fits = (index: number): boolean => reaches[Math.floor(index / vocabulary)]!.fits(index % vocabulary);
+    if (!indices.every(fits)) indices = best(reaches.map((reach) => reach.within()));
+  }
+  return indices.map((index) => {
+    const beam = Math.floor(index / vocabulary);
+    const token = index % vocabulary;
+    const parent = beams[beam]!;
+    const tokenScore = rowOf(logits, parent.slot)[token]! - totals[beam]!;
+    return { parent, token, score: scores[index]!, tokenScore, stopped: reasonOf(parent, token, plan, elapsed) };
   });
-  return [...topIndices(keys, wanted)];
 }
 
 /** Scores with Gumbel noise: their highest are a draw without replacement from softmax(scores), in the order drawn. */

@@ -1,3 +1,4 @@
+import type { Constraint } from "./constraint.ts";
 import { PaliGemmaError } from "./errors.ts";
 import type { BoundPlan, Plan } from "./plan.ts";
 
@@ -15,7 +16,13 @@ export function bindPlan(plan: Plan, requests: number): BoundPlan {
     requests,
     isPerRequest,
   );
-  const constraints = spread("constraint", options.constraint, requests, Array.isArray);
+  const constraints: readonly (Constraint | undefined)[] = spread(
+    "constraint",
+    options.constraint,
+    requests,
+    Array.isArray,
+  );
+  for (const [i, prefix] of prefixes.entries()) checkPrefix(prefix, constraints[i]);
   const seeds =
     typeof options.seed === "number" || options.seed === undefined
       ? Array.from({ length: requests }, (_, i) =>
@@ -41,6 +48,20 @@ export function bindPlan(plan: Plan, requests: number): BoundPlan {
     );
   }
   return { ...plan, requests, prompts, prefixes, constraints, seeds, limits };
+}
+
+function checkPrefix(prefix: readonly number[], constraint: Constraint | undefined): void {
+  if (constraint === undefined) return;
+  let state: unknown = constraint.start;
+  for (const token of prefix) {
+    state = constraint.next(state, token);
+    if (state === undefined) {
+      throw new PaliGemmaError(
+        "generation/option",
+        `responsePrefix does not fit the constraint: token ${token} may not stand there`,
+      );
+    }
+  }
 }
 
 function isPerRequest(value: unknown): value is readonly unknown[] {

@@ -182,6 +182,9 @@ export function optionProblems(options: GenerateOptions, streaming: boolean): re
   if (!prompt)
     for (const key of asksPrompt)
       problems.push(`${key} looks at the prompt: pass promptIds, an empty list per row if there is none`);
+  if (options.constraint !== undefined && options.eosTokenId === undefined) {
+    problems.push("constraint is given without eosTokenId, by which an answer says that it is complete");
+  }
   contradictions(options, streaming, beams, problems);
   return problems;
 }

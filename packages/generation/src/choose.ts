@@ -1,11 +1,12 @@
-import type { Constraint, TokenSet } from "./constraint.ts";
+import type { TokenSet } from "./constraint.ts";
 import { PaliGemmaError } from "./errors.ts";
 import { argmax, logSumExp } from "./numbers.ts";
 import type { BoundPlan } from "./plan.ts";
-import { answerLength, type Choice, type Row } from "./row.ts";
+import { reachOf } from "./reach.ts";
+import type { Choice, Row } from "./row.ts";
 import { type Transforms, transform } from "./transforms.ts";
 
-/** After so many tokens that leave too little room to finish, all tokens are looked at instead of the next best. */
+/** So many tokens are passed over one by one before all tokens are looked at. */
 const REJECTIONS = 8;
 
 /** Picks a row's next token from its raw logits [vocabulary]; undefined when none is left. */
@@ -20,50 +21,31 @@ export function createChoose(plan: BoundPlan, transforms: Transforms): Choose {
   return (row, logits) => {
     const pick = (scores: Float32Array): number => (sampling ? draw(scores, row.random()) : best(scores, row));
     const constraint = plan.constraints[row.view.request];
-    let token: number;
-    if (constraint === undefined && untouched) token = pick(logits);
-    else {
-      if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
+    if (constraint === undefined && untouched) return chosen(plan, logits, pick(logits));
+
+    if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
+    const pickFrom = (allowed: TokenSet | undefined): number => {
       scratch.set(logits);
-      const allowed = constraint === undefined ? undefined : constraint.allowed(row.state);
       transform(transforms, [{ scores: scratch, view: row.view }], [allowed]);
-      token = pick(scratch);
-      if (token >= 0 && constraint?.distance !== undefined) {
-        token = withinReach(token, scratch, constraint, allowed!, row, plan, pick);
+      return pick(scratch);
+    };
+    const allowed = constraint?.allowed(row.state);
+    let token = pickFrom(allowed);
+    if (constraint !== undefined && token >= 0) {
+      const reach = reachOf(constraint, row.state, allowed!, row.view, plan);
+      // What leaves too little room to finish is passed over: the next best, or after a few of them only what fits.
+      for (let i = 0; reach !== undefined && token >= 0 && i < REJECTIONS && !reach.fits(token); i++) {
+        scratch[token] = -Infinity;
+        token = pick(scratch);
       }
+      if (reach !== undefined && !(token >= 0 && reach.fits(token))) token = pickFrom(reach.within());
     }
-    return token < 0 ? undefined : record(plan, logits, token);
+    return chosen(plan, logits, token);
   };
 }
 
-/**
- * `token`, or the next choice from which the answer can still be completed within the row's limit. Where not even the
- * shortest completion fits, any token is as good as another.
- */
-function withinReach(
-  token: number,
-  scores: Float32Array,
-  constraint: Constraint,
-  allowed: TokenSet,
-  row: Row,
-  plan: BoundPlan,
-  pick: (scores: Float32Array) => number,
-): number {
-  const left = plan.limits[row.view.request]! - answerLength(row);
-  const fits = (next: number): boolean => {
-    if (plan.eos.includes(next)) return true;
-    const state = constraint.next(row.state, next);
-    return state !== undefined && constraint.distance!(state) < left;
-  };
-  if (fits(token) || constraint.distance!(row.state) > left) return token;
-  let chosen = token;
-  for (let i = 0; i < REJECTIONS && chosen >= 0; i++) {
-    scores[chosen] = -Infinity;
-    chosen = pick(scores);
-    if (chosen >= 0 && fits(chosen)) return chosen;
-  }
-  for (const id of allowed.ids) if (scores[id]! > -Infinity && !fits(id)) scores[id] = -Infinity;
-  return pick(scores);
+function chosen(plan: BoundPlan, logits: Float32Array, token: number): Choice | undefined {
+  return token < 0 ? undefined : record(plan, logits, token);
 }
 
 /** The choice of `token` with its log-probability under the raw logits and the range of them that is asked for. */

@@ -8,6 +8,8 @@ export interface Abilities {
   readonly greedy?: number;
   readonly drops?: boolean;
   readonly fork?: boolean;
+  /** `score` returns memory of which the first so many numbers are the scores. */
+  readonly window?: number;
 }
 
 /** A source that remembers what each row has taken in and scores it by a function; it also counts what was asked of it. */
@@ -27,7 +29,12 @@ export function sourceOf(
   const counts = { logits: 0, advance: 0, many: 0, rollback: 0, tokens: 0 };
   const logitsOf = (all: readonly (readonly number[])[]): Logits => {
     const data = new Float32Array(all.length * vocabulary);
-    all.forEach((ids, i) => data.set(Float32Array.from(score(ids)), i * vocabulary));
+    all.forEach((ids, i) =>
+      data.set(
+        can.window === undefined ? Float32Array.from(score(ids)) : (score(ids) as Float32Array).subarray(0, can.window),
+        i * vocabulary,
+      ),
+    );
     return { data, rows: all.length, vocabulary };
   };
   return {
