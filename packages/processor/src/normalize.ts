@@ -45,7 +45,7 @@ export function byteTables(channels: number, options: NormalizeOptions | undefin
 
 /** Writes interleaved bytes [pixels, channels] as planes [channels, pixels] of table values into `out` from `offset` on. */
 export function writePlanes(
-  data: ArrayLike<number>,
+  data: Uint8Array,
   tables: readonly Float32Array[],
   out: Float32Array,
   offset: number,
@@ -53,7 +53,7 @@ export function writePlanes(
   const channels = tables.length;
   const pixels = data.length / channels;
   tables.forEach((table, channel) => {
-    let to = offset + channel * pixels;
-    for (let from = channel; from < data.length; from += channels) out[to++] = table[data[from]!]!;
+    const plane = out.subarray(offset + channel * pixels, offset + (channel + 1) * pixels);
+    for (let i = 0, from = channel; i < pixels; i++, from += channels) plane[i] = table[data[from]!]!;
   });
 }

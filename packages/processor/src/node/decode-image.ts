@@ -3,8 +3,9 @@ import type { Sharp } from "sharp";
 import { PaliGemmaError } from "@paligemma/core";
 import { cmykToRgb } from "../cmyk.ts";
 import { checkPixelCount, decodeSettings, type DecodeImageOptions, type DecodeSettings } from "../decode-options.ts";
-import { gifToRgb, imageFormat } from "../format.ts";
+import { gifToRgb, imageFormat, type ImageFormat } from "../format.ts";
 import type { ImageLike } from "../image.ts";
+import { jpegComponents } from "../jpeg.ts";
 import { readSource, type ImageSource } from "./read-source.ts";
 
 /**
@@ -20,22 +21,38 @@ export async function decodeImage(source: ImageSource, options: DecodeImageOptio
   const format = imageFormat(bytes, name);
   const sharp = await importSharp();
   try {
-    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    checkPixelCount(header.width, header.height, settings, name);
-    const picture = open(sharp, bytes, settings);
-    // PNG colour type 0 (byte 25) of 16 bits is Pillow's mode I;16, also with a transparent value; types 2, 4 and 6 are not.
-    const grey16 = header.space === "grey16" && (format === "png" ? bytes[25] === 0 : header.channels === 1);
-    if (grey16 && settings.grey16 === "clip") return await decodeGrey16(picture);
-    if (header.space === "cmyk" && settings.icc === "ignore") return await decodeCmyk(picture);
-    if (format === "gif" && header.hasAlpha) return gifToRgb(await toPixels(picture), bytes);
-    return await toPixels(picture.removeAlpha());
+    return await decode(sharp, bytes, format, settings);
   } catch (error) {
     settings.signal?.throwIfAborted();
-    if (error instanceof PaliGemmaError) throw error;
-    throw new PaliGemmaError("processor/decode", `${name} is a broken ${format} file: ${(error as Error).message}`, {
-      cause: error,
-    });
+    const { message } = error as Error;
+    if (message.includes("exceeds pixel limit")) {
+      const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata();
+      checkPixelCount(width, height, settings, name);
+    }
+    throw new PaliGemmaError("processor/decode", `${name} is a broken ${format} file: ${message}`, { cause: error });
   }
+}
+
+async function decode(
+  sharp: typeof sharpDefault,
+  bytes: Uint8Array,
+  format: ImageFormat,
+  settings: DecodeSettings,
+): Promise<ImageLike> {
+  const picture = open(sharp, bytes, settings);
+  // A 16-bit PNG (byte 24) of colour type 0 (byte 25) is Pillow's mode I;16; types 2, 4 and 6 are not.
+  const pngGrey16 = format === "png" && bytes[24] === 16 && bytes[25] === 0;
+  const plain =
+    format === "webp" || (format === "png" && !pngGrey16) || (format === "jpeg" && jpegComponents(bytes) !== 4);
+  if (!plain) {
+    // What the header says decides how to read these; the common ones above are spared reading it twice.
+    const { space, channels, hasAlpha } = await picture.metadata();
+    const grey16 = pngGrey16 || (space === "grey16" && channels === 1);
+    if (grey16 && settings.grey16 === "clip") return decodeGrey16(picture);
+    if (space === "cmyk" && settings.icc === "ignore") return decodeCmyk(picture);
+    if (format === "gif" && hasAlpha) return gifToRgb(await toPixels(picture), bytes);
+  }
+  return toPixels(picture.removeAlpha());
 }
 
 function open(sharp: typeof sharpDefault, bytes: Uint8Array, { orientation, icc, maxPixels }: DecodeSettings): Sharp {
