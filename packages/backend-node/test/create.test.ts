@@ -79,6 +79,17 @@ describe("making a backend", () => {
   });
 });
 
+test("the runtime prints nothing, also when it refuses something", () => {
+  const body = `
+    const wrong = buildGraph("wrong", backend.target, (g) => ({ y: g.node({ op: "NoSuchOperator", inputs: [g.input("x", "float32", [1])], outputs: [{ dtype: "float32", shape: [1] }] })[0] }));
+    await backend.compile(wrong).catch((error) => console.log(error.code));
+    const late = buildGraph("late", backend.target, (g) => ({ y: g.node({ op: "Add", inputs: [g.input("a", "float32", ["n"]), g.input("b", "float32", ["m"])], outputs: [{ dtype: "float32", shape: ["n"] }] })[0] }));
+    const floats = (n) => ({ dtype: "float32", shape: [n], data: new Float32Array(n) });
+    const second = await backend.compile(late);
+    await second.run({ a: floats(2), b: floats(3) }, { host: ["y"] }).catch((error) => console.log(error.code));`;
+  expect(program(body)).toEqual({ status: 0, output: "backend/compile\nbackend/run\n" });
+});
+
 describe("the end of a process", () => {
   test("a backend that waits does not keep it alive", () => {
     expect(program(`await session.run({ x }, { host: ["y"] });`)).toEqual({ status: 0, output: "" });
