@@ -57,6 +57,7 @@ export interface Processor<Source = never> {
   };
 }
 
+/** What a processor is made of: the parsed files of a checkpoint. */
 export interface ProcessorOptions<Source = never> {
   /** Parsed `tokenizer.json` and `tokenizer_config.json`, or a tokenizer made before. */
   readonly tokenizer: TokenizerFiles | Tokenizer;

@@ -18,6 +18,7 @@ export interface SpecialIds {
   readonly newline: number;
 }
 
+/** How ids become text. */
 export interface DecodeOptions {
   /** Leaves out `<bos>`, `<eos>`, `<pad>`, `<image>` and other special tokens; `<loc…>` and `<seg…>` stay. `false` when absent. */
   readonly skipSpecialTokens?: boolean;

@@ -17,6 +17,7 @@ export interface ImagePool extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** How many threads there are, and what they make of each picture. */
 export interface ImagePoolOptions {
   /** Parsed `preprocessor_config.json` or `processor_config.json`. */
   readonly preprocessor: unknown;
