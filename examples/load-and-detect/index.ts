@@ -9,7 +9,7 @@ await using model = await loadPaliGemma(fileURLToPath(folder), { backend });
 
 const picture = fileURLToPath(new URL("../../apps/cli/assets/demo.png", import.meta.url));
 console.log(await model.caption(picture));
-console.log(await model.answer(picture, "how many circles are there?"));
+console.log(await model.answer(picture, "how many triangles are there?"));
 
 const { items } = await model.detect(picture, ["circle", "triangle"]);
 for (const { label, pixels } of items) console.log(label, pixels);

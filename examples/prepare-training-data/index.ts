@@ -14,7 +14,7 @@ const processor = createProcessor({
 
 const picture = new URL("../../apps/cli/assets/demo.png", import.meta.url);
 const { pixelValues, inputIds, labels } = await processor.process([
-  { image: picture, prompt: "caption en", suffix: "a blue circle" },
+  { image: picture, prompt: "caption en", suffix: "an orange triangle" },
   { image: picture, prompt: "answer en is there a star?", suffix: "no" },
 ]);
 

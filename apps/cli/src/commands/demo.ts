@@ -12,7 +12,7 @@ import { readPictures } from "../pictures.ts";
 import { print, printJson, showDetections } from "../show.ts";
 
 const PICTURE = fileURLToPath(new URL("../../assets/demo.png", import.meta.url));
-const QUESTIONS = ["how many circles are there?", "is there a star?"];
+const QUESTIONS = ["how many triangles are there?", "what color is the square?"];
 const LABELS = ["circle", "triangle"];
 
 /** `paligemma demo`: what the model can do, on a picture that comes with it. */
