@@ -19,6 +19,8 @@ export const LIMITS = {
   folderFiles: 10_000,
   /** Bytes read at once where a tensor is read or copied in pieces. */
   pieceBytes: 67_108_864,
+  /** Bytes that a compressed array may inflate to: it is inflated whole. */
+  inflatedBytes: 1_073_741_824,
   /** Tensors named one by one in an error. */
   listed: 20,
 } as const;

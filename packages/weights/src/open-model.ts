@@ -2,7 +2,10 @@ import { PaliGemmaError } from "@paligemma/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import { LIMITS } from "./limits.ts";
 import type { ModelFiles } from "./model-files.ts";
+import { fromBigVision } from "./npz/from-big-vision.ts";
+import { openNpz } from "./npz/open.ts";
 import { openSafetensors } from "./safetensors/open.ts";
+import { joinSources } from "./sources.ts";
 import { isObject, parseStrictJson } from "./strict-json.ts";
 
 const SINGLE = "model.safetensors";
@@ -10,7 +13,7 @@ const INDEX = "model.safetensors.index.json";
 
 /**
  * The weights among these files: `model.safetensors`, or the shards that `model.safetensors.index.json` lists, or the only
- * `.safetensors` there is. Reads headers only. Throws `weights/no-file` where there are none.
+ * `.safetensors` there is, or big_vision's `.npz` (whole or in `.part*`) under released names. Reads headers only. Throws `weights/no-file` where there are none.
  */
 export async function openModel(
   files: ModelFiles,
@@ -21,6 +24,11 @@ export async function openModel(
   if (files.paths.has(INDEX)) return openSharded(files, signal);
   const others = [...files.paths].filter((path) => /^[^/]+\.safetensors$/.test(path) && !path.startsWith("adapter_"));
   if (others.length === 1) return openSafetensors(await files.open(others[0]!, signal), options);
+  const npz = others.length === 0 ? npzPaths(files) : [];
+  if (npz.length > 0) {
+    const parts = await Promise.all(npz.map((path) => files.open(path, signal)));
+    return fromBigVision(await openNpz(parts.length === 1 ? parts[0]! : joinSources(parts), options));
+  }
   throw new PaliGemmaError("weights/no-file", noWeights(files, others));
 }
 
@@ -28,7 +36,19 @@ export async function openModel(
 export async function weightPaths(files: ModelFiles, signal?: AbortSignal): Promise<readonly string[]> {
   if (files.paths.has(SINGLE)) return [SINGLE];
   if (files.paths.has(INDEX)) return [INDEX, ...new Set((await readIndex(files, signal)).values())];
-  return [...files.paths].filter((path) => /^[^/]+\.safetensors$/.test(path) && !path.startsWith("adapter_"));
+  const safetensors = [...files.paths].filter(
+    (path) => /^[^/]+\.safetensors$/.test(path) && !path.startsWith("adapter_"),
+  );
+  return safetensors.length > 0 ? safetensors : npzPaths(files);
+}
+
+/** The one `.npz`, or the `.npz.part*` that it was cut into, in their order: `.part10` comes after `.part9`. */
+function npzPaths(files: ModelFiles): readonly string[] {
+  const whole = [...files.paths].filter((path) => /^[^/]+\.npz$/.test(path));
+  const parts = [...files.paths].filter((path) => /^[^/]+\.npz\.part[^/]*$/.test(path));
+  const names = new Set(parts.map((path) => path.slice(0, path.lastIndexOf(".part"))));
+  if (whole.length + names.size !== 1) return [];
+  return whole.length === 1 ? whole : parts.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
 async function openSharded(files: ModelFiles, signal: AbortSignal | undefined): Promise<Checkpoint> {

@@ -1,13 +1,15 @@
 import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { nearest, PaliGemmaError } from "@paligemma/core";
 import { LIMITS } from "../limits.ts";
 import type { ModelFiles } from "../model-files.ts";
 import { fileSource } from "./file-source.ts";
 
-/** The files of a folder and of the folders directly inside it. Throws `weights/no-file`, or `weights/limit` for too many. */
-export async function folderFiles(folder: string): Promise<ModelFiles> {
+/** The files of a folder (a path or a file: URL) and of the folders directly inside it. Throws `weights/no-file`, or `weights/limit` for too many. */
+export async function folderFiles(from: string | URL): Promise<ModelFiles> {
+  const folder = from instanceof URL ? fileURLToPath(from) : from;
   const paths = new Set<string>();
   const add = (path: string): void => {
     paths.add(path);

@@ -2,3 +2,4 @@ export { fileSource } from "./file-source.ts";
 export { folderFiles } from "./folder-files.ts";
 export { openCheckpoint } from "./open-checkpoint.ts";
 export { writeSafetensors, writeShards, type ShardOptions, type WriteOptions } from "./write.ts";
+export { writeNpz, type NpzOptions } from "./write-npz.ts";

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import type { TensorRef } from "../checkpoint.ts";
 import { planSafetensors, safetensorsPieces } from "../safetensors/write.ts";
+import { atomically } from "./atomically.ts";
 
 /** How to write. */
 export interface WriteOptions {
@@ -97,15 +97,3 @@ function group(tensors: readonly TensorRef[], total: number, options: ShardOptio
 }
 
 const number = (n: number): string => String(n).padStart(5, "0");
-
-/** Lets `write` fill a file beside `path` and gives it the name when that has succeeded. */
-async function atomically(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.partial`);
-  try {
-    await write(temporary);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
