@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The repository's folder. */
-export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+/** The repository's folder; CHECKED_ROOT names another one, for the tests of the checks. */
+export const root = process.env.CHECKED_ROOT ?? dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Every package of the workspace: where it lies and what its package.json says. */
 export function workspacePackages() {
