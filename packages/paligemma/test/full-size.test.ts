@@ -27,7 +27,10 @@ function wanted(initializers: readonly Initializer[]): [string, readonly number[
 
 describe.each(Object.keys(PARAMETERS) as PresetName[])("the graphs of %s", (name) => {
   const config = presets[name];
-  const tensors = new Map([...wanted(visionGraph(config, CPU).initializers), ...wanted(gemmaGraph(config.text, CPU, undefined, { images: true }).initializers)]);
+  const tensors = new Map([
+    ...wanted(visionGraph(config, CPU).initializers),
+    ...wanted(gemmaGraph(config.text, CPU, undefined, { images: true }).initializers),
+  ]);
 
   it("take exactly the tensors that a released file has", () => {
     expect(Object.fromEntries(tensors)).toEqual(Object.fromEntries(releasedTensors(config)));
@@ -39,6 +42,8 @@ describe.each(Object.keys(PARAMETERS) as PresetName[])("the graphs of %s", (name
   });
 
   it("cannot be encoded while their weights are only declared", () => {
-    expect(() => encodeOnnx(visionGraph(config, CPU), () => ({ location: "", offset: 0, length: 0 }))).toThrow(/graph\/unbound/);
+    expect(() => encodeOnnx(visionGraph(config, CPU), () => ({ location: "", offset: 0, length: 0 }))).toThrow(
+      /graph\/unbound/,
+    );
   });
 });

@@ -21,7 +21,10 @@ const prefixAllowedTokensFn = (): number[] => [20, 21, 22, 1];
 
 /** Arguments of transformers' generate as our options. */
 function optionsOf(args: Record<string, unknown>): GenerateOptions {
-  const entries = Object.entries(args).map(([key, value]) => [camel(key), value === "fn" ? prefixAllowedTokensFn : value]);
+  const entries = Object.entries(args).map(([key, value]) => [
+    camel(key),
+    value === "fn" ? prefixAllowedTokensFn : value,
+  ]);
   return Object.fromEntries(entries.filter(([key]) => key !== "doSample")) as GenerateOptions;
 }
 
@@ -77,9 +80,17 @@ describe.each(NAMES)("generation with %s equals transformers", (name) => {
       await one.advance([token, token + 1]);
       steps.push([...(await one.logits()).data]);
     }
-    const every = await many.advanceMany([[20, 21, 22], [21, 22, 23]], "every");
+    const every = await many.advanceMany(
+      [
+        [20, 21, 22],
+        [21, 22, 23],
+      ],
+      "every",
+    );
     expect(every.rows).toBe(6);
-    const at = (row: number, p: number): number[] => [...every.data.subarray((row * 3 + p) * 300, (row * 3 + p + 1) * 300)];
+    const at = (row: number, p: number): number[] => [
+      ...every.data.subarray((row * 3 + p) * 300, (row * 3 + p + 1) * 300),
+    ];
     steps.forEach((step, p) => {
       const both = [...at(0, p), ...at(1, p)];
       both.forEach((score, i) => expect(Math.abs(score - step[i]!)).toBeLessThan(TOLERANCES["hf-tiny/logits"]));

@@ -1,17 +1,16 @@
 import { readFile } from "node:fs/promises";
 import { parseConfig, type PaliGemmaConfig } from "@paligemma/config";
-import { ndArray, type NdArray } from "@paligemma/core";
 import { openSafetensors, type Checkpoint } from "@paligemma/weights";
 import { fileSource } from "@paligemma/weights/node";
+import type { NAMES, TinyAnswers } from "./hf-tiny-cases.ts";
 
-/** The tiny checkpoints that transformers 5.18 wrote, and what it computed with them. */
-export const NAMES = ["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"] as const;
+export * from "./hf-tiny-cases.ts";
 
 export interface Tiny {
   readonly config: PaliGemmaConfig;
   readonly checkpoint: Checkpoint;
   readonly expected: Checkpoint;
-  readonly answers: Record<string, { args: Record<string, unknown>; new_tokens: number[][]; sequences_scores: number[] | null }> & { "D.loss": number };
+  readonly answers: TinyAnswers;
 }
 
 export async function openTiny(name: (typeof NAMES)[number]): Promise<Tiny> {
@@ -21,44 +20,6 @@ export async function openTiny(name: (typeof NAMES)[number]): Promise<Tiny> {
     config: parseConfig(await json("config.json")),
     checkpoint: await openSafetensors(await fileSource(at("model.safetensors"))),
     expected: await openSafetensors(await fileSource(at("expected.safetensors"))),
-    answers: (await json("expected.json")) as Tiny["answers"],
+    answers: (await json("expected.json")) as TinyAnswers,
   };
-}
-
-/** pixel_values of the fixtures: sin(0.37 j) · 0.9, [images, 3, 28, 28]. */
-export function pixels(images: number): NdArray<"float32"> {
-  const data = Float32Array.from({ length: images * 3 * 28 * 28 }, (_, j) => Math.sin(j * 0.37) * 0.9);
-  return ndArray("float32", [images, 3, 28, 28], data);
-}
-
-export function int64(rows: readonly (readonly number[])[]): NdArray<"int64"> {
-  return ndArray("int64", [rows.length, rows[0]!.length], BigInt64Array.from(rows.flat().map(BigInt)));
-}
-
-const I = 256;
-const image = [I, I, I, I];
-
-/** The inputs of the fixtures (reference §17). */
-export const INPUTS = {
-  A: [[...image, 2, 10, 11, 12, 108]],
-  B: [
-    [...image, 2, 10, 11, 12, 108],
-    [0, 0, ...image, 2, 30, 108],
-  ],
-  C: [[...image, ...image, 2, 10, 108]],
-  D: [
-    [...image, 2, 10, 11, 12, 108, 20, 21, 1],
-    [0, 0, ...image, 2, 30, 108, 40, 41, 1],
-  ],
-} as const;
-
-/** 1 for tokens, 0 for pads. */
-export function maskOf(rows: readonly (readonly number[])[]): NdArray<"int64"> {
-  return int64(rows.map((row) => row.map((id) => (id === 0 ? 0 : 1))));
-}
-
-/** The row with its left pads moved to the right. */
-export function rightPadded(row: readonly number[]): number[] {
-  const pads = row.findIndex((id) => id !== 0);
-  return [...row.slice(pads), ...Array.from({ length: pads }, () => 0)];
 }

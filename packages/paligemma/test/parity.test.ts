@@ -34,7 +34,8 @@ describe.each(NAMES)("%s equals transformers", (name) => {
     await model.dispose();
   });
 
-  const types = (rows: readonly (readonly number[])[], prefix: number): NdArray<"int64"> => int64(rows.map((row) => row.map((_, i) => (i < prefix ? 0 : 1))));
+  const types = (rows: readonly (readonly number[])[], prefix: number): NdArray<"int64"> =>
+    int64(rows.map((row) => row.map((_, i) => (i < prefix ? 0 : 1))));
   async function expectLogits(actual: NdArray<"float32">, key: string): Promise<void> {
     const { data } = await tiny.expected.read(key);
     expect(largestDifference(actual.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
@@ -44,7 +45,9 @@ describe.each(NAMES)("%s equals transformers", (name) => {
     using features = await model.encodeImages(pixels(2));
     const { data } = await backend.download(features);
     const expected = await tiny.expected.read("image_features");
-    expect(largestDifference(data as Float32Array, expected.data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+    expect(largestDifference(data as Float32Array, expected.data as Float32Array)).toBeLessThan(
+      TOLERANCES["hf-tiny/logits"],
+    );
   });
 
   it("in all logits of a prompt", async () => {
@@ -54,10 +57,16 @@ describe.each(NAMES)("%s equals transformers", (name) => {
   });
 
   it("in the last logits of a left-padded batch, and the same padded on the right", async () => {
-    const left = await model.forward({ pixelValues: pixels(2), inputIds: int64(INPUTS.B), attentionMask: maskOf(INPUTS.B) }, { logitsToKeep: 1 });
+    const left = await model.forward(
+      { pixelValues: pixels(2), inputIds: int64(INPUTS.B), attentionMask: maskOf(INPUTS.B) },
+      { logitsToKeep: 1 },
+    );
     await expectLogits(left.logits, "B.logits_last");
     const rows = INPUTS.B.map((row) => rightPadded(row));
-    const right = await model.forward({ pixelValues: pixels(2), inputIds: int64(rows), attentionMask: maskOf(rows) }, { logitsToKeep: [8, 6] });
+    const right = await model.forward(
+      { pixelValues: pixels(2), inputIds: int64(rows), attentionMask: maskOf(rows) },
+      { logitsToKeep: [8, 6] },
+    );
     const last = [...right.logits.data.subarray(0, 300), ...right.logits.data.subarray(3 * 300, 4 * 300)];
     expect(largestDifference(last, left.logits.data)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   });
@@ -71,19 +80,29 @@ describe.each(NAMES)("%s equals transformers", (name) => {
     const labels = (rows: readonly (readonly number[])[], from: (row: number) => number): NdArray<"int64"> =>
       int64(rows.map((row, b) => row.map((id, i) => (i >= from(b) && i < from(b) + 3 ? id : -100))));
     const inputs = { pixelValues: pixels(2), inputIds: int64(INPUTS.D), attentionMask: maskOf(INPUTS.D) };
-    const left = await model.forward({ ...inputs, tokenTypeIds: types(INPUTS.D, 9), labels: labels(INPUTS.D, () => 9) }, { logitsToKeep: [8, 9, 10] });
+    const left = await model.forward(
+      { ...inputs, tokenTypeIds: types(INPUTS.D, 9), labels: labels(INPUTS.D, () => 9) },
+      { logitsToKeep: [8, 9, 10] },
+    );
     await expectLogits(left.logits, "D.logits_suffix");
     expect(Math.abs(left.loss! - tiny.answers["D.loss"])).toBeLessThan(TOLERANCES["hf-tiny/loss"]);
 
     const rows = INPUTS.D.map((row) => rightPadded(row));
-    const right = await model.forward({ ...inputs, inputIds: int64(rows), attentionMask: maskOf(rows), labels: labels(rows, (b) => [9, 7][b]!) });
+    const right = await model.forward({
+      ...inputs,
+      inputIds: int64(rows),
+      attentionMask: maskOf(rows),
+      labels: labels(rows, (b) => [9, 7][b]!),
+    });
     expect(Math.abs(right.loss! - tiny.answers["D.loss"])).toBeLessThan(TOLERANCES["hf-tiny/loss"]);
   });
 
   it("refuses labels that teach nothing, which would be a silent NaN", async () => {
     const inputIds = int64(INPUTS.A);
     const labels = int64(INPUTS.A.map((row) => row.map(() => -100)));
-    await expect(model.forward({ pixelValues: pixels(1), inputIds, labels })).rejects.toThrow(/paligemma\/labels.*suffix/);
+    await expect(model.forward({ pixelValues: pixels(1), inputIds, labels })).rejects.toThrow(
+      /paligemma\/labels.*suffix/,
+    );
   });
 
   it("refuses pictures and image tokens that do not match", async () => {

@@ -10,6 +10,7 @@ import { halfCasts } from "./half-casts.ts";
 import { scoped } from "./loss.ts";
 import type { GpuParts } from "./parts.ts";
 import { GpuSession } from "./session.ts";
+import { tellSizes } from "./sizes.ts";
 
 /** Tensors up to this size become constants of their graph: norms and biases, some megabytes of a whole model. */
 const INLINE_BYTES = 65_536;
@@ -28,7 +29,8 @@ export async function compileGpu(parts: GpuParts, model: GraphModel, options: Gp
   const onHeld = (bytes: number): void => void (counts.stagingBytesPeak = Math.max(counts.stagingBytesPeak, bytes));
   const stream = { ...options, onHeld };
   const inline = await readWeights(plan.inline, { ...stream, task: `read constants of ${model.name}` });
-  const { bytes } = encodeOnnx(bindWeights(plan, inline), ({ name, start, end }) => ({
+  const { model: bound, sizes } = tellSizes(bindWeights(plan, inline));
+  const { bytes } = encodeOnnx(bound, ({ name, start, end }) => ({
     location: name,
     offset: start,
     length: end - start,
@@ -44,7 +46,13 @@ export async function compileGpu(parts: GpuParts, model: GraphModel, options: Gp
     const session = await life.guard(creating).catch((cause: unknown) => {
       throw life.over ?? compileError(model, cause);
     });
-    const compiled = new GpuSession(parts, model, { session, held, weights: weightTensors(parts, plan, held) });
+    const compiled = new GpuSession(parts, model, {
+      session,
+      held,
+      weights: weightTensors(parts, plan, held),
+      sizes,
+      inputs: new Set(session.inputNames),
+    });
     sessions.add(compiled);
     options.onProgress?.({ task: `compile ${model.name}`, done: 1, total: 1, unit: "items" });
     return compiled;

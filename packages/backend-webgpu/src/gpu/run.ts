@@ -8,6 +8,7 @@ import { gpuFormat } from "../formats.ts";
 import type { GpuParts } from "./parts.ts";
 import type { Block } from "./pool.ts";
 import { knownShape, namedSizes } from "./shapes.ts";
+import type { Compiled } from "./session.ts";
 import { GpuTensor } from "./tensor.ts";
 import type { Copy, Span } from "./transfer.ts";
 
@@ -28,6 +29,7 @@ interface Asked {
 export class GpuRun {
   readonly #parts: GpuParts;
   readonly #model: GraphModel;
+  readonly #compiled: Compiled;
   readonly #inputs: Record<string, Ort.Tensor> = {};
   readonly #outputs: Record<string, Ort.Tensor | null> = {};
   readonly #asked: Asked[] = [];
@@ -37,12 +39,23 @@ export class GpuRun {
   /** Buffers that the run reads: nothing may be written there before it is over. */
   readonly #read = new Set<GPUBuffer>();
 
-  constructor(parts: GpuParts, model: GraphModel, feeds: Feeds, options: RunOptions) {
+  constructor(
+    parts: GpuParts,
+    model: GraphModel,
+    compiled: Compiled,
+    { feeds, options }: { readonly feeds: Feeds; readonly options: RunOptions },
+  ) {
     this.#parts = parts;
     this.#model = model;
+    this.#compiled = compiled;
+    const sizes = namedSizes(model, feeds);
     try {
-      for (const { name, dtype } of model.inputs) this.#inputs[name] = this.#feed(name, dtype, feeds[name]!);
-      this.#askAll(feeds, options);
+      for (const { name, dtype } of model.inputs) {
+        const tensor = this.#feed(name, dtype, feeds[name]!);
+        if (compiled.inputs.has(name)) this.#inputs[name] = tensor;
+      }
+      for (const [dimension, name] of compiled.sizes) this.#inputs[name] = this.#size(sizes.get(dimension)!);
+      this.#askAll(sizes, options);
     } catch (error) {
       this.end();
       throw error;
@@ -59,6 +72,11 @@ export class GpuRun {
     if (bytes === 0) return new ort.Tensor(format, allocate(dtype, 0) as never, dims);
     const buffer = tensor ? this.#bufferOf(tensor) : this.#upload(fed as NdArray);
     return ort.Tensor.fromGpuBuffer(buffer, { dataType: format, dims });
+  }
+
+  /** Sizes stay on the host: shapes are worked out there. */
+  #size(size: number): Ort.Tensor {
+    return new this.#parts.runtime.ort.Tensor("int64", BigInt64Array.of(BigInt(size)), [1]);
   }
 
   #upload({ data }: NdArray): GPUBuffer {
@@ -78,8 +96,7 @@ export class GpuRun {
     return start;
   }
 
-  #askAll(feeds: Feeds, { host = [], device = [], into = {} }: RunOptions): void {
-    const sizes = namedSizes(this.#model, feeds);
+  #askAll(sizes: ReadonlyMap<string, number>, { host = [], device = [], into = {} }: RunOptions): void {
     for (const name of host) this.#ask(name, "host", sizes);
     for (const name of device) this.#ask(name, "device", sizes);
     for (const [name, target] of Object.entries(into))
@@ -117,8 +134,9 @@ export class GpuRun {
   }
 
   /** Runs the graph and brings the outputs to where they were asked for. */
-  async execute(session: Ort.InferenceSession, weights: Readonly<Record<string, Ort.Tensor>>): Promise<RunResult> {
+  async execute(): Promise<RunResult> {
     const { transfer, counts } = this.#parts;
+    const { session, weights } = this.#compiled;
     await transfer.copy(this.#before);
     const results = await session.run({ ...this.#inputs, ...weights }, this.#outputs, RUN_OPTIONS);
     counts.runs++;

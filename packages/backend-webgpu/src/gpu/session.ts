@@ -9,9 +9,13 @@ import { outOfMemory, scoped } from "./loss.ts";
 import type { GpuParts } from "./parts.ts";
 import { GpuRun } from "./run.ts";
 
-/** The runtime's own session, and the weights that go into every run. */
+/** The runtime's own session, and what it gets in every run. */
 export interface Compiled {
   readonly session: Ort.InferenceSession;
+  /** Inputs that the session takes; a graph may have others that nothing reads. */
+  readonly inputs: ReadonlySet<string>;
+  /** Dimensions whose sizes it is told, and under which names. */
+  readonly sizes: ReadonlyMap<string, string>;
   readonly weights: Readonly<Record<string, Ort.Tensor>>;
   readonly held: HeldWeights;
 }
@@ -35,7 +39,7 @@ export class GpuSession implements Session {
     checkRun(this.model, feeds, options);
     options.signal?.throwIfAborted();
     life.check();
-    const run = new GpuRun(this.#parts, this.model, feeds, options);
+    const run = new GpuRun(this.#parts, this.model, this.#compiled, { feeds, options });
     const work = runtime.exclusive(() => this.#execute(run, options.signal)).finally(() => run.end());
     return await abortable(life.guard(work), options.signal, (late) => {
       for (const tensor of Object.values(late.device)) tensor.dispose();
@@ -46,9 +50,8 @@ export class GpuSession implements Session {
     signal?.throwIfAborted();
     const { device, life } = this.#parts;
     life.check();
-    const { session, weights } = this.#compiled;
     try {
-      return await scoped(device, `a run of ${this.model.name}`, () => run.execute(session, weights));
+      return await scoped(device, `a run of ${this.model.name}`, () => run.execute());
     } catch (error) {
       throw this.#explain(error);
     }
