@@ -239,7 +239,7 @@ def train_tasks(model, data, tokenizer, args, log):
                     average[k].lerp_(v, 0.01)
         if step % 50 == 0:
             log(f"tasks {step} loss {mean:.4f} rate {rate:.2e} {spent:.0f} s")
-        if time.time() - saved > 240:
+        if time.time() - saved > 420:
             saved = time.time()
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent": spent, "average": average}, state_path + ".part")
             os.replace(state_path + ".part", state_path)
@@ -249,7 +249,7 @@ def train_tasks(model, data, tokenizer, args, log):
 
 
 def save(model, average, folder):
-    state = {k: v.to(torch.bfloat16) for k, v in (average or model.state_dict()).items()}
+    state = {k: v.to(torch.bfloat16) for k, v in (average or model.state_dict()).items() if k != "lm_head.weight"}  # tied
     model.save_pretrained(folder, state_dict=state)
 
 

@@ -1,5 +1,6 @@
 import { parseConfig, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, isPaliGemmaError } from "@paligemma/core";
+import { loadMaskCodec, type MaskCodec } from "@paligemma/masks";
 import { createProcessor, type ImageLike, type Processor } from "@paligemma/processor";
 import type { ModelFiles } from "@paligemma/weights";
 
@@ -43,6 +44,26 @@ export async function readProcessor<Source>(
     if (isPaliGemmaError(error, "processor/tokenizer-missing")) return { missing: error };
     throw error;
   }
+}
+
+/** Names under which the mask codec may lie beside the weights. */
+const CODEC_FILES = ["mask-codec.safetensors", "vae-oid.npz"] as const;
+
+/** Loads the mask codec among a model's files at its first use. Throws `paligemma/no-codec` where there is none. */
+export function maskCodecOf(files: ModelFiles): () => Promise<MaskCodec> {
+  let codec: Promise<MaskCodec> | undefined;
+  async function load(): Promise<MaskCodec> {
+    const path = CODEC_FILES.find((name) => files.paths.has(name));
+    if (path === undefined) {
+      throw new PaliGemmaError(
+        "paligemma/no-codec",
+        `${files.name} has no mask codec, which turns the codes of segment answers into masks. Put vae-oid.npz (of the PaliGemma release, 8.5 MB) beside the weights, or load it with @paligemma/masks and pass { maskCodec }`,
+      );
+    }
+    const source = await files.open(path);
+    return await loadMaskCodec(await source.read(0, source.size), { sha256: null });
+  }
+  return () => (codec ??= load());
 }
 
 function checkFit({ config: own, tokenizer }: Processor<never>, config: PaliGemmaConfig, name: string): void {

@@ -2,11 +2,12 @@ import type { Backend, CompileOptions } from "@paligemma/backend";
 import type { PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
-import { markupIds, parseDetectionIds, type ParsedDetections } from "@paligemma/parsers";
+import { decodeSegments, type MaskCodec, type Segment as MaskedObject } from "@paligemma/masks";
+import { formatDetections, markupIds, parseDetectionIds, type ParsedDetection, type ParsedDetections } from "@paligemma/parsers";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
 import { openModel, type ModelFiles } from "@paligemma/weights";
 import type { Answer, AnswerOptions, Ask, Picture, Piece } from "./ask.ts";
-import { readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
+import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
 import { createModel, type ForwardInputs, type ForwardOptions, type ForwardOutputs, type PaliGemmaModel } from "./model.ts";
 import { prompts } from "./prompts.ts";
 
@@ -21,6 +22,15 @@ export interface LanguageOption {
 
 /** Boxes that were found, in the order of the answer, and the answer itself. */
 export interface Detections extends ParsedDetections {
+  readonly text: string;
+}
+
+/** One object with its mask over the whole picture. */
+export type Segment = MaskedObject<ParsedDetection & { readonly codes: readonly number[] }>;
+
+/** Objects with masks, in the order of the answer; boxes without a whole mask, and other text, are in `rest`. */
+export interface Segments extends Omit<ParsedDetections, "items"> {
+  readonly items: readonly Segment[];
   readonly text: string;
 }
 
@@ -52,6 +62,11 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   ocr(picture: Picture<Source>, options?: AnswerOptions): Promise<string>;
   /** Boxes of what the labels name; what of the answer is no box stands in `rest`. */
   detect(picture: Picture<Source>, labels: readonly string[], options?: AnswerOptions): Promise<Detections>;
+  /**
+   * Boxes and masks of what the labels name. Needs the mask codec: beside the weights (`mask-codec.safetensors` or
+   * `vae-oid.npz`) or as `maskCodec` when loading; throws `paligemma/no-codec` without.
+   */
+  segment(picture: Picture<Source>, labels: readonly string[], options?: AnswerOptions): Promise<Segments>;
   dispose(): Promise<void>;
 }
 
@@ -60,6 +75,8 @@ export interface LoadOptions<Source = never> extends CompileOptions {
   readonly backend: Backend;
   /** Reads pictures that are no raw pixels yet, such as `decodeImage` of `@paligemma/processor/node`. */
   readonly decodeImage?: (source: Source) => Promise<ImageLike>;
+  /** Turns the codes of `segment` answers into masks. Default: the codec among the model's files, read when first needed. */
+  readonly maskCodec?: MaskCodec;
   /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers. */
   readonly finalSoftcap?: boolean;
 }
@@ -82,10 +99,16 @@ export async function loadPaliGemma<Source = never>(files: ModelFiles, options: 
     ...(onProgress && { onProgress }),
     ...(signal && { signal }),
   });
-  return paligemma(model, processor, decodeImage);
+  const codec = options.maskCodec ? (): Promise<MaskCodec> => Promise.resolve(options.maskCodec!) : maskCodecOf(files);
+  return paligemma(model, processor, codec, decodeImage);
 }
 
-function paligemma<Source>(model: PaliGemmaModel, made: MaybeProcessor<Source>, decodeImage: LoadOptions<Source>["decodeImage"]): PaliGemma<Source> {
+function paligemma<Source>(
+  model: PaliGemmaModel,
+  made: MaybeProcessor<Source>,
+  codec: () => Promise<MaskCodec>,
+  decodeImage: LoadOptions<Source>["decodeImage"],
+): PaliGemma<Source> {
   const { config } = model;
 
   function processor(): Processor<Source> {
@@ -158,6 +181,15 @@ function paligemma<Source>(model: PaliGemmaModel, made: MaybeProcessor<Source>, 
     return await decodeImage(picture as Source);
   }
 
+  async function find(picture: Picture<Source>, prompt: string, options: AnswerOptions): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
+    const image = await decoded(picture);
+    const { text, tokens } = await generateAnswers({ image, prompt }, options);
+    const own = processor();
+    const decode = (ids: number[]): string => own.decode(ids, { skipSpecialTokens: true });
+    const markup = markupIds((piece) => own.tokenizer.idOf(piece));
+    return { image, found: { text, ...parseDetectionIds(tokens, image, { decode, markup }) } };
+  }
+
   return {
     config,
     model,
@@ -174,13 +206,15 @@ function paligemma<Source>(model: PaliGemmaModel, made: MaybeProcessor<Source>, 
     caption: async (picture, options = {}) => (await ask(picture, prompts.caption(options.language ?? "en"), options)).text,
     answer: async (picture, question, options = {}) => (await ask(picture, prompts.answer(question, options.language ?? "en"), options)).text,
     ocr: async (picture, options = {}) => (await ask(picture, prompts.ocr(), options)).text,
-    async detect(picture, labels, options = {}) {
-      const prompt = prompts.detect(labels);
-      const image = await decoded(picture);
-      const { text, tokens } = await generateAnswers({ image, prompt }, options);
-      const { tokenizer, decode } = { tokenizer: processor().tokenizer, decode: (ids: number[]) => processor().decode(ids, { skipSpecialTokens: true }) };
-      const markup = markupIds((piece) => tokenizer.idOf(piece));
-      return { text, ...parseDetectionIds(tokens, image, { decode, markup }) };
+    detect: async (picture, labels, options = {}) => (await find(picture, prompts.detect(labels), options)).found,
+    async segment(picture, labels, options = {}) {
+      const prompt = prompts.segment(labels);
+      const masks = await codec();
+      const { image, found } = await find(picture, prompt, options);
+      const whole = found.items.filter((item): item is ParsedDetection & { codes: readonly number[] } => item.codes !== undefined);
+      const boxes = found.items.filter((item) => item.codes === undefined).map((item) => formatDetections([item]));
+      const rest = [...boxes, found.rest].filter((part) => part !== "").join("\n");
+      return { ...found, rest, items: decodeSegments(masks, whole, image) };
     },
     dispose: () => model.dispose(),
     [Symbol.asyncDispose]: () => model.dispose(),

@@ -8,6 +8,7 @@ export const folder: URL = new URL("../model/", import.meta.url);
 export const files: readonly string[] = [
   "config.json",
   "generation_config.json",
+  "mask-codec.safetensors",
   "model.safetensors",
   "preprocessor_config.json",
   "tokenizer.json",

@@ -1,0 +1,27 @@
+// Scores the embedded model on the 200 evaluation scenes, through our own runtime.
+//   pnpm eval:tiny-shapes            the table
+//   pnpm eval:tiny-shapes --wrong    and every answer that is not right
+//   pnpm eval:tiny-shapes --json     all results as JSON
+import { parseArgs } from "node:util";
+import { evaluate, readScenes, tabulate } from "./evaluation.ts";
+
+const { values } = parseArgs({ options: { json: { type: "boolean" }, wrong: { type: "boolean" } } });
+const scenes = await readScenes();
+const results = await evaluate(scenes, (done, total) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} `);
+});
+if (process.stderr.isTTY) process.stderr.write("\n");
+
+if (values.json) {
+  console.log(JSON.stringify({ table: tabulate(results), results }, null, 1));
+} else {
+  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`.padStart(8);
+  const number = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(3)).padStart(9);
+  console.log(`${"".padEnd(16)}  count     right  box IoU  mask IoU`);
+  for (const { heading, count, right, boxIou, maskIou } of tabulate(results)) {
+    console.log(`${heading.padEnd(16)}${String(count).padStart(7)}  ${percent(right)}${number(boxIou)}${number(maskIou)}`);
+  }
+  if (values.wrong) {
+    for (const r of results.filter((each) => !each.right)) console.log(`${r.file} ${r.prefix}\n  expected ${r.expected}\n  answered ${r.text}`);
+  }
+}
