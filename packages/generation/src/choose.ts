@@ -2,7 +2,7 @@ import type { TokenSet } from "./constraint.ts";
 import { PaliGemmaError } from "./errors.ts";
 import { argmax, logSumExp } from "./numbers.ts";
 import type { BoundPlan } from "./plan.ts";
-import { reachOf } from "./reach.ts";
+import { type Reach, reachOf } from "./reach.ts";
 import type { Choice, Row } from "./row.ts";
 import { type Transforms, transform } from "./transforms.ts";
 
@@ -29,18 +29,19 @@ export function createChoose(plan: BoundPlan, transforms: Transforms): Choose {
       transform(transforms, [{ scores: scratch, view: row.view }], [allowed]);
       return pick(scratch);
     };
-    const allowed = constraint?.allowed(row.state);
-    let token = pickFrom(allowed);
-    if (constraint !== undefined && token >= 0) {
-      const reach = reachOf(constraint, row.state, allowed!, row.view, plan);
-      // What leaves too little room to finish is passed over: the next best, or after a few of them only what fits.
-      for (let i = 0; reach !== undefined && token >= 0 && i < REJECTIONS && !reach.fits(token); i++) {
+    /** What leaves too little room to finish is passed over: for the next best, or after a few of them for what fits. */
+    const withinReach = (first: number, reach: Reach): number => {
+      let token = first;
+      for (let i = 0; i < REJECTIONS && token >= 0 && !reach.fits(token); i++) {
         scratch[token] = -Infinity;
         token = pick(scratch);
       }
-      if (reach !== undefined && !(token >= 0 && reach.fits(token))) token = pickFrom(reach.within());
-    }
-    return chosen(plan, logits, token);
+      return token >= 0 && reach.fits(token) ? token : pickFrom(reach.within());
+    };
+    const allowed = constraint?.allowed(row.state);
+    const token = pickFrom(allowed);
+    const reach = constraint && reachOf(constraint, row.state, allowed!, row.view, plan);
+    return chosen(plan, logits, reach === undefined || token < 0 ? token : withinReach(token, reach));
   };
 }
 

@@ -18,8 +18,8 @@ export function reachOf(
   view: RowView,
   plan: BoundPlan,
 ): Reach | undefined {
-  const { distance } = constraint;
-  if (distance === undefined) return undefined;
+  if (constraint.distance === undefined) return undefined;
+  const distance = (at: unknown): number => constraint.distance!(at);
   const left = plan.limits[view.request]! - (view.ids.length - view.promptLength);
   const lost = distance(state) > left;
   const fits = (token: number): boolean => {

@@ -7,7 +7,7 @@ import { createPick, sourceOf } from "./sources.ts";
 import { decode, encode, EOS, LOC0, PIECES, SEG0, vocabulary } from "./vocabularies.ts";
 
 // Random sources under each constraint. FUZZ=100000 is the full count.
-const COUNT = Number(env["FUZZ"] ?? 300);
+const COUNT = Number(env["FUZZ"] ?? 160);
 
 const any = vocabulary();
 const canonical = vocabulary({ encode });

@@ -1,4 +1,5 @@
 import {
+  type Constraint,
   createVocabulary,
   sentencePieceVocabulary,
   type Vocabulary,
@@ -113,4 +114,18 @@ export function decode(ids: readonly number[]): string {
 /** Five tokens of several letters and no bytes: "ab", "bc", "c", "a", and the end. */
 export function gappy(): Vocabulary {
   return createVocabulary(["ab", null, "bc", "c", "a"], { eosTokenId: EOS });
+}
+
+/** The state after some tokens; undefined (whatever its type says) where they lead nowhere. */
+export function after<State>(constraint: Constraint<State>, ids: readonly number[]): State {
+  return ids.reduce<State | undefined>(
+    (state, id) => (state === undefined ? undefined : constraint.next(state, id)),
+    constraint.start,
+  ) as State;
+}
+/** Whether a text, split letter by letter, is an answer. */
+export function accepts(constraint: Constraint, text: string): boolean {
+  const bytes = [...new TextEncoder().encode(text)].map((byte) => 5 + byte);
+  const state = after(constraint, bytes);
+  return state !== undefined && constraint.accepting(state);
 }

@@ -55,3 +55,17 @@ export function union(...sets: readonly CharacterSet[]): CharacterSet {
 export function without(a: CharacterSet, b: CharacterSet): CharacterSet {
   return intersection(a, complement(b));
 }
+
+/** ECMAScript's white space and line ends. */
+export const SPACE: CharacterSet = characterSet([
+  [0x09, 0x0d],
+  [0x20, 0x20],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+]);

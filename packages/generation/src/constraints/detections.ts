@@ -1,7 +1,8 @@
 import type { Constraint, TokenSet } from "../constraint.ts";
 import { PaliGemmaError } from "../errors.ts";
-import { atomRange, COUNTS } from "./atoms.ts";
-import { charactersOf, complement, union } from "./character-set.ts";
+import { atomRange } from "./atoms.ts";
+import { coordinateTest } from "./boxes.ts";
+import { charactersOf, complement, SPACE, union } from "./character-set.ts";
 import { compile } from "./compile.ts";
 import { characters, choice, type Grammar, list, optional, repeat, sequence, text, tokenRange } from "./grammar.ts";
 import { literal } from "./literal.ts";
@@ -37,7 +38,7 @@ const DEFAULT_MOST = 100;
 /** Where a label has no more to say about its objects: with what labels never contain. */
 const NOT_IN_LABELS = charactersOf(";<>\n\r");
 const INSIDE = complement(NOT_IN_LABELS);
-const OUTSIDE = complement(union(NOT_IN_LABELS, charactersOf(" \t\v\f")));
+const OUTSIDE = complement(union(NOT_IN_LABELS, SPACE));
 
 /**
  * The answer is objects `<loc><loc><loc><loc> label` (ymin xmin ymax xmax) separated by " ; ", or empty. Labels come from a
@@ -53,7 +54,8 @@ export function segments(vocabulary: Vocabulary, options: DetectionsOptions = {}
 }
 
 function objects(vocabulary: Vocabulary, options: DetectionsOptions, masks: number): Constraint<DetectionsState> {
-  const { maxObjects = DEFAULT_MOST, minObjects = 0, repeatedBoxes = false, emptyBoxes = false } = options;
+  const { maxObjects = DEFAULT_MOST, minObjects = 0 } = options;
+  const rules = { repeatedBoxes: options.repeatedBoxes ?? false, emptyBoxes: options.emptyBoxes ?? false };
   checkCounts(minObjects, maxObjects);
   const locations = rangeOf(vocabulary, "loc");
   const object = sequence(
@@ -74,13 +76,13 @@ function objects(vocabulary: Vocabulary, options: DetectionsOptions, masks: numb
     const coordinates = inner.has(first);
     const count = begun(state);
     if (!coordinates && (count >= minObjects || !state.inner.accepting)) return inner;
+    const canStand = coordinateTest(state.coordinates, state.boxes, rules);
     return tokenSet(
-      inner.ids.filter((token) => {
-        const coordinate = token - first;
-        if (coordinates && coordinate >= 0 && token <= locations[1])
-          return canStand([...state.coordinates, coordinate], state.boxes, repeatedBoxes, emptyBoxes);
-        return !vocabulary.eos.includes(token) || count >= minObjects;
-      }),
+      inner.ids.filter((token) =>
+        token >= first && token <= locations[1]
+          ? canStand(token - first)
+          : count >= minObjects || !vocabulary.eos.includes(token),
+      ),
     );
   };
   return {
@@ -97,7 +99,8 @@ function objects(vocabulary: Vocabulary, options: DetectionsOptions, masks: numb
           ? last.next(last.start, token)
           : partOf(state).next(state.inner, token);
       const coordinates = [...state.coordinates, token - first];
-      if (inner === undefined || !canStand(coordinates, state.boxes, repeatedBoxes, emptyBoxes)) return undefined;
+      const canStand = coordinateTest(state.coordinates, state.boxes, rules);
+      if (inner === undefined || !canStand(token - first)) return undefined;
       const done = coordinates.length === 4;
       return {
         inner,
@@ -114,26 +117,6 @@ function objects(vocabulary: Vocabulary, options: DetectionsOptions, masks: numb
 
 function begun(state: DetectionsState): number {
   return state.boxes.length + (state.coordinates.length > 0 ? 1 : 0);
-}
-
-/** True when a box that begins with these coordinates [ymin, xmin, ymax, xmax] can still become one that is allowed. */
-function canStand(
-  begin: readonly number[],
-  boxes: readonly (readonly number[])[],
-  repeated: boolean,
-  empty: boolean,
-): boolean {
-  const possible = empty ? COUNTS.loc ** (4 - begin.length) : withArea(begin);
-  if (repeated || possible === 0) return possible > 0;
-  return possible > boxes.filter((box) => begin.every((coordinate, i) => box[i] === coordinate)).length;
-}
-
-/** How many boxes with an area begin with these coordinates. */
-function withArea([ymin = -1, xmin = -1, ymax, xmax]: readonly number[]): number {
-  const most = COUNTS.loc - 1;
-  const heights = ymax === undefined ? most - ymin : Number(ymax > ymin);
-  const widths = xmin < 0 ? (most * COUNTS.loc) / 2 : xmax === undefined ? most - xmin : Number(xmax > xmin);
-  return heights * widths;
 }
 
 function checkCounts(least: number, most: number): void {

@@ -1,5 +1,5 @@
 import { PaliGemmaError } from "../errors.ts";
-import { ANY, type CharacterSet, characterSet, charactersOf, complement, union } from "./character-set.ts";
+import { ANY, type CharacterSet, characterSet, charactersOf, complement, SPACE, union } from "./character-set.ts";
 import { choice, type Grammar, repeat, sequence } from "./grammar.ts";
 
 /** The largest count in {n,m}: a repetition is written out. */
@@ -14,19 +14,6 @@ const WORD = characterSet([
   [0x41, 0x5a],
   [0x5f, 0x5f],
   [0x61, 0x7a],
-]);
-// ECMAScript's white space and line ends.
-const SPACE = characterSet([
-  [0x09, 0x0d],
-  [0x20, 0x20],
-  [0xa0, 0xa0],
-  [0x1680, 0x1680],
-  [0x2000, 0x200a],
-  [0x2028, 0x2029],
-  [0x202f, 0x202f],
-  [0x205f, 0x205f],
-  [0x3000, 0x3000],
-  [0xfeff, 0xfeff],
 ]);
 const LINE_ENDS = charactersOf("\n\r\u2028\u2029");
 const CLASSES: Readonly<Record<string, CharacterSet>> = {

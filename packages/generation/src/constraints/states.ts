@@ -1,5 +1,5 @@
 import { PaliGemmaError } from "../errors.ts";
-import type { Network } from "./network.ts";
+import { type Network, TOKEN } from "./network.ts";
 
 /** How deep rules may nest: more than any answer needs, and a model that only ever opens brackets ends here. */
 const MAX_DEPTH = 100;
@@ -28,8 +28,9 @@ export interface AutomatonState {
   readonly accepting: boolean;
   /** Symbols needed at least to an end, as the automaton's costs count them. */
   readonly cost: number;
-  /** Where each symbol leads; null is nowhere. */
-  readonly steps: Map<number, AutomatonState | null>;
+  /** Where each byte leads, and each other symbol; null is nowhere. Filled as they are asked for. */
+  readonly byByte: (AutomatonState | null | undefined)[];
+  readonly byToken: Map<number, AutomatonState | null>;
 }
 
 /** Walks a network, all ways at once. */
@@ -109,7 +110,7 @@ export function createStates(network: Network, live: Float64Array, cost: Float64
         (sum, [node, frame]) => Math.min(sum, cost[node]! + frame.cost),
         accepting ? 0 : Infinity,
       );
-      state = { places, accepting, cost: least, steps: new Map() };
+      state = { places, accepting, cost: least, byByte: Array.from({ length: TOKEN }), byToken: new Map() };
       if (known.size >= MAX_STATES) known.clear();
       known.set(id, state);
     }
@@ -121,7 +122,7 @@ export function createStates(network: Network, live: Float64Array, cost: Float64
   return {
     start,
     step(state, symbol) {
-      let after = state.steps.get(symbol);
+      let after = symbol < TOKEN ? state.byByte[symbol] : state.byToken.get(symbol);
       if (after === undefined) {
         const reached = state.places.flatMap(([node, frame]) =>
           nodes[node]!.edges.flatMap(([low, high, to]) =>
@@ -129,7 +130,8 @@ export function createStates(network: Network, live: Float64Array, cost: Float64
           ),
         );
         after = reached.length === 0 ? null : close(reached);
-        state.steps.set(symbol, after);
+        if (symbol < TOKEN) state.byByte[symbol] = after;
+        else state.byToken.set(symbol, after);
       }
       return after;
     },
