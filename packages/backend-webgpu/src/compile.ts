@@ -2,7 +2,7 @@ import type { CompileOptions } from "@paligemma/backend";
 import { PaliGemmaError, isPaliGemmaError, unknownKeys } from "@paligemma/core";
 import type { GraphModel, Target } from "@paligemma/graph";
 import type * as Ort from "onnxruntime-common";
-import { outOfMemory } from "./gpu/loss.ts";
+import { outOfMemory } from "./gpu/faults.ts";
 
 /** Options of every session: quiet (libraries do not log), all optimisations. */
 export const SESSION_OPTIONS: Readonly<Ort.InferenceSession.SessionOptions> = {

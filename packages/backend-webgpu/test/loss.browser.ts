@@ -14,18 +14,11 @@ function doubling(backend: WebGpuBackend): GraphModel {
 
 /** A backend and the device under it. */
 async function withDevice(): Promise<{ backend: WebGpuBackend; device: GPUDevice }> {
-  const devices: GPUDevice[] = [];
-  const original = GPUAdapter.prototype.requestDevice;
-  GPUAdapter.prototype.requestDevice = async function (descriptor) {
-    const device = await original.call(this, descriptor);
-    devices.push(device);
-    return device;
-  };
-  try {
-    return { backend: await createWebGpuBackend(), device: devices[0]! };
-  } finally {
-    GPUAdapter.prototype.requestDevice = original;
-  }
+  const request = vi.spyOn(GPUAdapter.prototype, "requestDevice");
+  const backend = await createWebGpuBackend();
+  const device = (await request.mock.results[0]!.value) as GPUDevice;
+  request.mockRestore();
+  return { backend, device };
 }
 
 describe("a device that is lost", () => {

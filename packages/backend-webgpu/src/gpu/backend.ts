@@ -4,13 +4,14 @@ import { formatShape, type GraphModel, type Target } from "@paligemma/graph";
 import { abortable } from "../abort.ts";
 import { backendGone, checkArray, checkCopy, checkShape, overlap } from "../checks.ts";
 import { checkCompile, checkTarget } from "../compile.ts";
+import { Life } from "../life.ts";
 import type { CheckedOptions } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BackendStats } from "../stats.ts";
 import { WeightStore } from "../weights/store.ts";
 import { compileGpu } from "./compile.ts";
 import type { OpenDevice } from "./device.ts";
-import { Life, outOfMemory, scoped } from "./loss.ts";
+import { lossOf, outOfMemory, scoped } from "./faults.ts";
 import { Meter } from "./meter.ts";
 import type { GpuParts } from "./parts.ts";
 import { BufferPool, type Block } from "./pool.ts";
@@ -39,11 +40,13 @@ export class GpuBackend implements Backend {
     this.#meter = new Meter(device);
     const pool = new BufferPool(device);
     const transfer = new Transfer(device, pool);
+    const life = new Life();
+    void lossOf(device, label).then((loss) => life.end(loss));
     this.#parts = {
       owner: { closed: () => this.#closed },
       runtime,
       device,
-      life: new Life(device, label),
+      life,
       pool,
       transfer,
       sessions: new Set(),

@@ -7,7 +7,7 @@ import { bindWeights, readWeights } from "../weights/inline.ts";
 import { planWeights, type WeightPlan } from "../weights/plan.ts";
 import type { HeldWeights } from "../weights/store.ts";
 import { halfCasts } from "./half-casts.ts";
-import { scoped } from "./loss.ts";
+import { scoped } from "./faults.ts";
 import type { GpuParts } from "./parts.ts";
 import { GpuSession } from "./session.ts";
 import { tellSizes } from "./sizes.ts";

@@ -1,7 +1,7 @@
 import type { Session } from "@paligemma/backend";
+import type { Life } from "../life.ts";
 import type { Runtime } from "../runtime.ts";
 import type { WeightStore } from "../weights/store.ts";
-import type { Life } from "./loss.ts";
 import type { BufferPool } from "./pool.ts";
 import type { TensorOwner } from "./tensor.ts";
 import type { Transfer } from "./transfer.ts";

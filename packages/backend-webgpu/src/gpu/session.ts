@@ -5,7 +5,7 @@ import type * as Ort from "onnxruntime-common";
 import { abortable } from "../abort.ts";
 import { sessionGone } from "../checks.ts";
 import type { HeldWeights } from "../weights/store.ts";
-import { outOfMemory, scoped } from "./loss.ts";
+import { outOfMemory, scoped } from "./faults.ts";
 import type { GpuParts } from "./parts.ts";
 import { GpuRun } from "./run.ts";
 

@@ -4,6 +4,7 @@ import { encodeOnnx, formatShape, type GraphModel, type Target } from "@paligemm
 import { abortable } from "../abort.ts";
 import { backendGone, checkArray, checkCopy, checkShape, overlap } from "../checks.ts";
 import { SESSION_OPTIONS, checkCompile, checkTarget, compileError } from "../compile.ts";
+import { Life } from "../life.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BackendStats } from "../stats.ts";
 import { planWeights } from "../weights/plan.ts";
@@ -19,14 +20,13 @@ export class WasmBackend implements Backend {
   readonly name: string;
   readonly target: Target;
   readonly #parts: WasmParts;
-  readonly #closing = new AbortController();
 
   constructor(runtime: Runtime, target: Target) {
     this.name = `onnxruntime-web ${runtime.version} on wasm`;
     this.target = target;
-    const closing = this.#closing.signal;
-    const owner = { closed: () => closing.aborted };
-    this.#parts = { owner, runtime, closing, sessions: new Set<Session>(), counts: { runs: 0, stagingBytesPeak: 0 } };
+    const life = new Life();
+    const owner = { closed: () => life.over !== undefined };
+    this.#parts = { owner, runtime, life, sessions: new Set<Session>(), counts: { runs: 0, stagingBytesPeak: 0 } };
   }
 
   async compile(model: GraphModel, options: CompileOptions = {}): Promise<Session> {
@@ -122,8 +122,8 @@ export class WasmBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    this.#closing.abort(new PaliGemmaError("backend/disposed", "the backend was disposed while this was running"));
+    if (this.#parts.life.over) return;
+    this.#parts.life.end(new PaliGemmaError("backend/disposed", "the backend was disposed while this was running"));
     await Promise.all([...this.#parts.sessions].map((session) => session.dispose()));
   }
 
@@ -132,6 +132,6 @@ export class WasmBackend implements Backend {
   }
 
   #check(): void {
-    if (this.#closing.signal.aborted) throw backendGone();
+    if (this.#parts.life.over) throw backendGone();
   }
 }

@@ -14,6 +14,7 @@ import { abortable } from "../abort.ts";
 import { checkArray, sessionGone } from "../checks.ts";
 import { RUN_OPTIONS } from "../compile.ts";
 import type { TensorOwner } from "../gpu/tensor.ts";
+import type { Life } from "../life.ts";
 import type { Runtime } from "../runtime.ts";
 import { HostTensor, write } from "./tensor.ts";
 
@@ -21,8 +22,8 @@ import { HostTensor, write } from "./tensor.ts";
 export interface WasmParts {
   readonly owner: TensorOwner;
   readonly runtime: Runtime;
-  /** Fires when the backend is disposed. */
-  readonly closing: AbortSignal;
+  /** Ends when the backend is disposed. */
+  readonly life: Life;
   readonly sessions: Set<Session>;
   readonly counts: { runs: number; stagingBytesPeak: number };
 }
@@ -41,8 +42,8 @@ export class WasmSession implements Session {
   }
 
   async run(feeds: Feeds, options: RunOptions): Promise<RunResult> {
-    const { closing, runtime, owner } = this.#parts;
-    if (this.#disposed || closing.aborted) throw sessionGone(this.model.name);
+    const { life, runtime, owner } = this.#parts;
+    if (this.#disposed || life.over) throw sessionGone(this.model.name);
     checkRun(this.model, feeds, options);
     options.signal?.throwIfAborted();
     const inputs = this.#inputs(feeds);
@@ -53,11 +54,7 @@ export class WasmSession implements Session {
       options.signal?.throwIfAborted();
       return this.#execute(inputs, options, targets);
     });
-    return await abortable(
-      abortable(work, closing, () => undefined),
-      options.signal,
-      () => undefined,
-    );
+    return await abortable(life.guard(work), options.signal, () => undefined);
   }
 
   /** The runtime reads the arrays when the run begins; until then they are the memory of tensors, so that order is kept. */

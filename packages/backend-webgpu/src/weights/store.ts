@@ -1,6 +1,6 @@
 import { PaliGemmaError } from "@paligemma/core";
 import type { ByteSource } from "@paligemma/weights";
-import { outOfMemory } from "../gpu/loss.ts";
+import { outOfMemory } from "../gpu/faults.ts";
 import { toWords, type Transfer } from "../gpu/transfer.ts";
 import { STORAGE } from "../gpu/usage.ts";
 import type { LoadedWeight } from "./plan.ts";

@@ -1,0 +1,116 @@
+import { toBfloat16, toFloat16, type DType } from "@paligemma/core";
+import type { ByteSource, TensorRef } from "@paligemma/weights";
+import { expect, test } from "vitest";
+import { convert } from "../src/weights/convert.ts";
+import type { LoadedWeight } from "../src/weights/plan.ts";
+import { readWeights } from "../src/weights/inline.ts";
+import { streamWeights } from "../src/weights/stream.ts";
+
+const MEBI = 2 ** 20;
+
+/** A source of `size` bytes, byte i is i mod 251, that notes its reads. */
+function counting(size: number): { source: ByteSource; reads: [number, number][] } {
+  const reads: [number, number][] = [];
+  const source = {
+    name: "counting",
+    size,
+    read(start: number, end: number) {
+      reads.push([start, end]);
+      const bytes = new Uint8Array(end - start);
+      for (let i = 0; i < bytes.length; i++) bytes[i] = (start + i) % 251;
+      return Promise.resolve(bytes);
+    },
+  };
+  return { source, reads };
+}
+
+const weight = (name: string, source: ByteSource, start: number, end: number): LoadedWeight => {
+  const ref: TensorRef = { name, dtype: "uint8", shape: [end - start], source, start, end };
+  return { name, ref, dtype: "uint8" };
+};
+
+test("neighbours are read together, in the file's order, and far tensors apart", async () => {
+  const { source, reads } = counting(2 * MEBI);
+  const weights = [
+    weight("c", source, 1_500_000, 1_500_010),
+    weight("b", source, 1100, 1200),
+    weight("a", source, 1, 1000),
+  ];
+  const seen: string[] = [];
+  const progress: number[] = [];
+  await streamWeights(
+    weights,
+    ({ name }, offset, bytes) => {
+      seen.push(name);
+      expect(offset).toBe(0);
+      expect(bytes[0]).toBe(weights.find((w) => w.name === name)!.ref.start % 251);
+    },
+    { task: "read", onProgress: ({ done }) => progress.push(done) },
+  );
+  expect(seen).toEqual(["a", "b", "c"]);
+  expect(reads).toEqual([
+    [1, 1200],
+    [1_500_000, 1_500_010],
+  ]);
+  expect(progress).toEqual([0, 1099, 1109]);
+});
+
+test("a big tensor comes in parts, and what is held at once stays small", async () => {
+  const size = 21 * MEBI + 3;
+  const { source, reads } = counting(size);
+  let held = 0;
+  let next = 0;
+  await streamWeights(
+    [weight("big", source, 0, size)],
+    (_, offset, bytes) => {
+      expect(offset).toBe(next);
+      next += bytes.length;
+    },
+    { task: "read", onHeld: (bytes) => (held = Math.max(held, bytes)) },
+  );
+  expect(next).toBe(size);
+  expect(reads.map(([start, end]) => end - start)).toEqual([8 * MEBI, 8 * MEBI, 5 * MEBI + 3]);
+  expect(held).toBe(8 * MEBI);
+});
+
+test("an abort stops between reads with its reason", async () => {
+  const { source, reads } = counting(64 * MEBI);
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const run = streamWeights([weight("big", source, 0, 64 * MEBI)], () => controller.abort(reason), {
+    task: "read",
+    signal: controller.signal,
+  });
+  await expect(run).rejects.toBe(reason);
+  expect(reads).toHaveLength(1);
+});
+
+test.each([
+  ["bfloat16", toBfloat16],
+  ["float16", toFloat16],
+] as const)("%s becomes float32, exactly, from any offset", async (dtype, write) => {
+  const values = [0, -0, 1, -2.5, 0.125, 3e-5, -65504, Infinity];
+  const stored = new Uint8Array(Uint16Array.from(values, write).buffer);
+  const bytes = new Uint8Array(stored.length + 1);
+  bytes.set(stored, 1);
+  const expected = values.map(
+    (value) =>
+      new Float32Array(convert(new Uint8Array(Uint16Array.of(write(value)).buffer), dtype, "float32").buffer)[0],
+  );
+  const source: ByteSource = {
+    name: "memory",
+    size: bytes.length,
+    read: (start, end) => Promise.resolve(bytes.slice(start, end)),
+  };
+  const ref: TensorRef = { name: "w", dtype, shape: [8], source, start: 1, end: bytes.length };
+  const arrays = await readWeights([{ name: "w", ref, dtype: "float32" }], { task: "read" });
+  expect([...arrays.get("w")!.data]).toEqual(expected);
+  expect(expected.slice(0, 5)).toEqual([0, -0, 1, -2.5, 0.125]);
+});
+
+test("float32 becomes float16, rounded; other formats are refused", () => {
+  const bytes = new Uint8Array(Float32Array.of(1, -2.5, 1e9).buffer);
+  expect([...new Uint16Array(convert(bytes, "float32", "float16").buffer)]).toEqual([0x3c00, 0xc100, 0x7c00]);
+  expect(convert(bytes, "float32", "float32")).toBe(bytes);
+  expect(() => convert(bytes, "float32", "int8" satisfies DType)).toThrow("backend/dtype");
+});
