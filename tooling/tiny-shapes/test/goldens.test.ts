@@ -8,10 +8,10 @@ import { fileSource } from "@paligemma/weights/node";
 import type { PaliGemma } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { evaluate, readScenes, tabulate } from "../../../tooling/tiny-shapes/evaluation.ts";
-import { TOLERANCES } from "../../../tooling/tolerances.ts";
+import { evaluate, readScenes, tabulate } from "../evaluation.ts";
+import { TOLERANCES } from "../../tolerances.ts";
 
-const evaluation = new URL("../../../tooling/tiny-shapes/evaluation/", import.meta.url);
+const evaluation = new URL("../evaluation/", import.meta.url);
 
 interface Goldens {
   readonly maxNewTokens: number;

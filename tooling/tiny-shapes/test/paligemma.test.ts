@@ -11,8 +11,8 @@ import type { PaliGemma, Piece } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readScenes } from "../../../tooling/tiny-shapes/evaluation.ts";
-import type { Scene } from "../../../tooling/tiny-shapes/score.ts";
+import { readScenes } from "../evaluation.ts";
+import type { Scene } from "../score.ts";
 
 let backend: Backend;
 let model: PaliGemma<Uint8Array | string | URL>;
@@ -27,7 +27,7 @@ afterAll(async () => {
   await backend.dispose();
 });
 
-const picture = (scene: Scene): URL => new URL(`../../../tooling/tiny-shapes/evaluation/${scene.file}`, import.meta.url);
+const picture = (scene: Scene): URL => new URL(`../evaluation/${scene.file}`, import.meta.url);
 
 /** A scene with one thing of its shape, which the model should find. */
 function clear(count: number): Scene[] {
