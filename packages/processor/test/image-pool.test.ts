@@ -16,8 +16,13 @@ describe("createImagePool", () => {
     const config = parsePreprocessorConfig(preprocessor);
     const pixels = await Promise.all([...names, ...names].map((name) => pool.preprocess(file(name))));
     for (const [index, name] of names.entries()) {
-      const alone = preprocessImages([await decodeImage(file(name))], config);
-      expect(pixels[index]).toEqual({ dtype: "float32", shape: [3, 28, 28], data: alone.data });
+      const image = await decodeImage(file(name));
+      const alone = preprocessImages([image], config);
+      expect(pixels[index]).toEqual({
+        pixelValues: { dtype: "float32", shape: [3, 28, 28], data: alone.data },
+        width: image.width,
+        height: image.height,
+      });
       expect(pixels[index + names.length]).toEqual(pixels[index]);
     }
   });
@@ -33,7 +38,7 @@ describe("createImagePool", () => {
       pool.preprocess(image),
     ]);
     expect(a).toEqual(b);
-    expect(c?.data).toEqual(preprocessImages([image], parsePreprocessorConfig(preprocessor)).data);
+    expect(c?.pixelValues.data).toEqual(preprocessImages([image], parsePreprocessorConfig(preprocessor)).data);
     expect(image.data).toEqual(pattern(9, 5, 3, "noise").data);
   });
 
@@ -59,7 +64,7 @@ describe("createImagePool", () => {
     for (const result of await Promise.allSettled(pending))
       expect((result as PromiseRejectedResult).reason).toBe(reason);
     expect(() => pool.preprocess(file("rgb.png"), controller.signal)).toThrow(reason);
-    expect((await pool.preprocess(file("rgb.png"))).shape).toEqual([3, 28, 28]);
+    expect((await pool.preprocess(file("rgb.png"))).pixelValues.shape).toEqual([3, 28, 28]);
   });
 
   it("refuses unknown options and impossible numbers of threads", () => {

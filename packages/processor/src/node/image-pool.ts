@@ -9,10 +9,19 @@ import { parsePreprocessorConfig } from "../preprocessor-config.ts";
 import type { WorkerAnswer, WorkerSettings } from "./image-worker.ts";
 import type { ImageSource } from "./read-source.ts";
 
+/** A picture ready for the model. */
+export interface PreparedImage {
+  /** float32 [channels, height, width]. */
+  readonly pixelValues: NdArray<"float32">;
+  /** Pixels of the original picture, turned upright: what boxes refer to. */
+  readonly width: number;
+  readonly height: number;
+}
+
 /** Threads that decode and prepare pictures while the caller's thread does something else. */
 export interface ImagePool extends AsyncDisposable {
-  /** One picture as float32 [channels, height, width]; errors are those of `decodeImage` and `preprocessImages`. */
-  preprocess(picture: ImageSource | ImageLike, signal?: AbortSignal): Promise<NdArray<"float32">>;
+  /** One picture; errors are those of `decodeImage` and `preprocessImages`. */
+  preprocess(picture: ImageSource | ImageLike, signal?: AbortSignal): Promise<PreparedImage>;
   /** Ends the threads; pictures that are not done fail with `processor/pool`. */
   dispose(): Promise<void>;
 }
@@ -31,7 +40,7 @@ const MAX_WORKERS = 64;
 
 interface Job {
   readonly picture: ImageSource | ImageLike;
-  readonly resolve: (pixels: NdArray<"float32">) => void;
+  readonly resolve: (image: PreparedImage) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -74,8 +83,10 @@ export function createImagePool(options: ImagePoolOptions): ImagePool {
       busy.delete(worker);
       idle.push(worker);
       worker.unref(); // an idle pool keeps no process alive
-      if ("data" in answer) job?.resolve(ndArray("float32", answer.shape.slice(1), answer.data));
-      else job?.reject(toError(answer.code, answer.message));
+      if ("data" in answer) {
+        const { width, height, shape, data } = answer;
+        job?.resolve({ pixelValues: ndArray("float32", shape.slice(1), data), width, height });
+      } else job?.reject(toError(answer.code, answer.message));
       next();
     });
     worker.on("error", (cause) => {
@@ -99,7 +110,7 @@ export function createImagePool(options: ImagePoolOptions): ImagePool {
     preprocess(picture, signal) {
       if (disposed) throw new PaliGemmaError("processor/pool", "the pool was disposed; create another");
       signal?.throwIfAborted();
-      return new Promise<NdArray<"float32">>((resolve, reject) => {
+      return new Promise<PreparedImage>((resolve, reject) => {
         const abort = (): void => {
           const at = waiting.indexOf(job);
           if (at >= 0) waiting.splice(at, 1);

@@ -12,9 +12,9 @@ export interface WorkerSettings {
   readonly decode: DecodeImageOptions;
 }
 
-/** What the worker answers to each picture, in order: its numbers and their shape, or why there are none. */
+/** What the worker answers to each picture, in order: its size, its numbers and their shape, or why there are none. */
 export type WorkerAnswer =
-  | { readonly shape: readonly number[]; readonly data: Float32Array }
+  | { readonly width: number; readonly height: number; readonly shape: readonly number[]; readonly data: Float32Array }
   | { readonly code: string | undefined; readonly message: string };
 
 const { config, decode } = workerData as WorkerSettings;
@@ -29,7 +29,7 @@ async function answer(picture: ImageSource | ImageLike): Promise<WorkerAnswer> {
   try {
     const image = typeof picture === "object" && "channels" in picture ? picture : await decodeImage(picture, decode);
     const { shape, data } = preprocessImages([image], config);
-    return { shape, data };
+    return { width: image.width, height: image.height, shape, data };
   } catch (error) {
     const { code, message } = error as Error & { code?: string };
     return { code, message };
