@@ -22,4 +22,8 @@ export const TOLERANCES = {
   "generation/scores": 2e-6,
   /** Mask codec in float32 against PyTorch, values near 1: absolute. */
   "masks/codec": 1e-5,
+  /** Weights of hf-tiny with an adapter merged, in float32 against PEFT: absolute. */
+  "adapters/merged": 1e-6,
+  /** Scores against the official Python implementations, both in float64: absolute. */
+  metrics: 1e-9,
 } as const;

@@ -38,9 +38,9 @@ await timed("compare the safetensors", () => compareTensors(given, returned));
 await timed("compare the npz", () => compareFiles(first, second));
 if (!values.keep) for (const path of [first, second, back]) rmSync(path, { recursive: true });
 
-async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
+async function timed(what: string, act: () => Promise<unknown>): Promise<void> {
   const started = performance.now();
-  await work();
+  await act();
   const peak = (process.resourceUsage().maxRSS / 1024).toFixed(0);
   console.log(`${what}: ${((performance.now() - started) / 1000).toFixed(1)} s, at most ${peak} MB of memory so far`);
 }

@@ -1,3 +1,6 @@
+export type { AdapterConfig } from "./adapters/config.ts";
+export { mergeAdapter, type Merged } from "./adapters/merge.ts";
+export { openAdapter, type Adapter, type LowRankUpdate } from "./adapters/open.ts";
 export type { ByteSource } from "./byte-source.ts";
 export type { Checkpoint, TensorRef } from "./checkpoint.ts";
 export { LIMITS } from "./limits.ts";

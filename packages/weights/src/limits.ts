@@ -13,6 +13,8 @@ export const LIMITS = {
   nameLength: 1024,
   /** Bytes of a `*.index.json`. */
   indexBytes: 100_000_000,
+  /** Bytes of an `adapter_config.json`. */
+  adapterConfigBytes: 10_000_000,
   /** Files of one sharded checkpoint: each is opened. */
   shards: 10_000,
   /** Files of a folder that are listed: a model folder has some dozens, a home folder should not be walked. */

@@ -1,6 +1,7 @@
 import { nearest, PaliGemmaError } from "@paligemma/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import { LIMITS } from "./limits.ts";
+import { findQuantized, quantizedFits } from "./quantized.ts";
 
 /** What `matchTensors` lets pass. */
 export interface MatchOptions {
@@ -10,7 +11,8 @@ export interface MatchOptions {
 
 /**
  * Holds a checkpoint against the tensors a model needs: name → shape. Throws one `weights/mismatch` with all that are missing
- * (each with the nearest superfluous name), superfluous, and of another shape.
+ * (each with the nearest superfluous name), superfluous, and of another shape. A quantised matrix stands for the one it was
+ * made from.
  */
 export function matchTensors(
   checkpoint: Checkpoint,
@@ -19,13 +21,25 @@ export function matchTensors(
 ): void {
   const { tensors } = checkpoint;
   const optional = new Set(options.optional);
-  const missing = [...expected.keys()].filter((name) => !tensors.has(name) && !optional.has(name));
-  const superfluous = [...tensors.keys()].filter((name) => !expected.has(name) && !optional.has(name));
+  const quantized = new Map(
+    [...expected.keys(), ...optional].flatMap((name) => {
+      const found = tensors.has(name) ? undefined : findQuantized(checkpoint, name);
+      return found ? [[name, found] as const] : [];
+    }),
+  );
+  const parts = new Set(
+    [...quantized.values()].flatMap(({ data, scales, zeroPointData }) => [data, scales, zeroPointData]),
+  );
+  const has = (name: string): boolean => tensors.has(name) || quantized.has(name);
+  const missing = [...expected.keys()].filter((name) => !has(name) && !optional.has(name));
+  const superfluous = [...tensors]
+    .filter(([name, ref]) => !expected.has(name) && !optional.has(name) && !parts.has(ref))
+    .map(([name]) => name);
   const misshapen = [...expected].flatMap(([name, shape]) => {
-    const found = tensors.get(name)?.shape;
-    return found === undefined || same(found, shape)
-      ? []
-      : [`${name} is [${found.join(", ")}], needed is [${shape.join(", ")}]`];
+    const packed = quantized.get(name);
+    const found = packed?.data ?? tensors.get(name);
+    const fits = packed ? quantizedFits(packed, shape) : !found || same(found.shape, shape);
+    return fits ? [] : [`${found!.name} is [${found!.shape.join(", ")}], needed is [${shape.join(", ")}]`];
   });
   if (missing.length + superfluous.length + misshapen.length === 0) return;
   throw new PaliGemmaError(
