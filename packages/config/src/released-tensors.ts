@@ -1,3 +1,4 @@
+import { presets, type PresetName } from "./presets.ts";
 import type { GemmaConfig, PaliGemmaConfig, SiglipConfig } from "./types.ts";
 
 type Shapes = Map<string, readonly number[]>;
@@ -19,6 +20,15 @@ export function parameterCount(config: PaliGemmaConfig): number {
   let count = 0;
   for (const shape of releasedTensors(config).values()) count += shape.reduce((product, n) => product * n, 1);
   return count;
+}
+
+/** The released size that has exactly these tensors (released names → shapes), such as those of a file without a `config.json`. */
+export function presetOfTensors(shapes: ReadonlyMap<string, readonly number[]>): PresetName | undefined {
+  const names = Object.keys(presets) as PresetName[];
+  return names.find((name) => {
+    const expected = releasedTensors(presets[name]);
+    return expected.size === shapes.size && [...expected].every(([tensor, shape]) => shapes.get(tensor)?.join() === shape.join());
+  });
 }
 
 function addSiglip(shapes: Shapes, at: string, c: SiglipConfig): void {

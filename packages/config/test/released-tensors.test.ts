@@ -1,4 +1,4 @@
-import { parameterCount, presets, releasedTensors, type PresetName } from "@paligemma/config";
+import { parameterCount, presetOfTensors, presets, releasedTensors, type PresetName } from "@paligemma/config";
 import { describe, expect, it } from "vitest";
 
 /** Counted from the released checkpoints, output layer tied. */
@@ -54,5 +54,18 @@ describe("names", () => {
     expect(releasedTensors(config).has("language_model.lm_head.weight")).toBe(false);
     const untied = { ...config, text: { ...config.text, tieWordEmbeddings: false } };
     expect(releasedTensors(untied).get("language_model.lm_head.weight")).toEqual([257_216, 2048]);
+  });
+});
+
+describe("presetOfTensors", () => {
+  it.each(Object.keys(presets) as PresetName[])("knows %s", (name) => {
+    expect(presetOfTensors(releasedTensors(presets[name]))).toBe(name);
+  });
+
+  it("knows no other", () => {
+    const shapes = new Map(releasedTensors(presets["paligemma-3b-224"]));
+    shapes.set("language_model.model.norm.weight", [2049]);
+    expect(presetOfTensors(shapes)).toBeUndefined();
+    expect(presetOfTensors(new Map())).toBeUndefined();
   });
 });

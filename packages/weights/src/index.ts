@@ -10,7 +10,15 @@ export { canonicalName, canonicalNames } from "./names.ts";
 export { fromBigVision, type FromBigVisionOptions } from "./npz/from-big-vision.ts";
 export { openNpz } from "./npz/open.ts";
 export { toBigVision, type BigVisionSizes } from "./npz/to-big-vision.ts";
-export { openModel, weightPaths } from "./open-model.ts";
+export { openModel, weightPaths, type OpenModelOptions } from "./open-model.ts";
+export {
+  findQuantized,
+  quantizedFits,
+  quantizedParts,
+  type QuantizedFormat,
+  type QuantizedPart,
+  type QuantizedTensor,
+} from "./quantized.ts";
 export { openSafetensors } from "./safetensors/open.ts";
 export { safetensorsBytes } from "./safetensors/write.ts";
 export { blobSource, joinSources, memorySource, sliceSource } from "./sources.ts";

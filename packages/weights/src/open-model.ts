@@ -2,7 +2,7 @@ import { PaliGemmaError } from "@paligemma/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import { LIMITS } from "./limits.ts";
 import type { ModelFiles } from "./model-files.ts";
-import { fromBigVision } from "./npz/from-big-vision.ts";
+import { fromBigVision, type FromBigVisionOptions } from "./npz/from-big-vision.ts";
 import { openNpz } from "./npz/open.ts";
 import { openSafetensors } from "./safetensors/open.ts";
 import { joinSources } from "./sources.ts";
@@ -11,14 +11,16 @@ import { isObject, parseStrictJson } from "./strict-json.ts";
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 
+/** How to open a model. */
+export interface OpenModelOptions extends FromBigVisionOptions {
+  readonly signal?: AbortSignal;
+}
+
 /**
  * The weights among these files: `model.safetensors`, or the shards that `model.safetensors.index.json` lists, or the only
  * `.safetensors` there is, or big_vision's `.npz` (whole or in `.part*`) under released names. Reads headers only. Throws `weights/no-file` where there are none.
  */
-export async function openModel(
-  files: ModelFiles,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<Checkpoint> {
+export async function openModel(files: ModelFiles, options: OpenModelOptions = {}): Promise<Checkpoint> {
   const { signal } = options;
   if (files.paths.has(SINGLE)) return openSafetensors(await files.open(SINGLE, signal), options);
   if (files.paths.has(INDEX)) return openSharded(files, signal);
@@ -27,7 +29,7 @@ export async function openModel(
   const npz = others.length === 0 ? npzPaths(files) : [];
   if (npz.length > 0) {
     const parts = await Promise.all(npz.map((path) => files.open(path, signal)));
-    return fromBigVision(await openNpz(parts.length === 1 ? parts[0]! : joinSources(parts), options));
+    return fromBigVision(await openNpz(parts.length === 1 ? parts[0]! : joinSources(parts), options), options);
   }
   throw new PaliGemmaError("weights/no-file", noWeights(files, others));
 }

@@ -1,14 +1,16 @@
 import { open, realpath, stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { PaliGemmaError } from "@paligemma/core";
 import type { ByteSource } from "../byte-source.ts";
 import { LIMITS } from "../limits.ts";
 import { checkRange } from "../sources.ts";
 
 /**
- * A file of this machine, read at positions. It is opened for each read and closed after it, so a source holds nothing and
+ * A file of this machine (a path or a file: URL), read at positions. It is opened for each read and closed after it, so a source holds nothing and
  * needs no disposal; `weights/changed` tells when the file was replaced or written to since. Throws `weights/no-file`.
  */
-export async function fileSource(file: string): Promise<ByteSource> {
+export async function fileSource(from: string | URL): Promise<ByteSource> {
+  const file = from instanceof URL ? fileURLToPath(from) : from;
   let path: string;
   try {
     path = await realpath(file);
