@@ -30,6 +30,8 @@ export interface ResultDetection {
   readonly pixels: Box;
   /** The 16 codes of a mask, where the answer has them. */
   readonly codes?: readonly number[];
+  /** With `segment`: pixels inside the mask. */
+  readonly area?: number;
 }
 
 /** How to ask. */

@@ -1,8 +1,8 @@
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PaliGemmaError } from "@paligemma/core";
+import type { DrawnObject } from "@paligemma/drawing";
 import { drawDetections } from "@paligemma/drawing/node";
-import type { Result } from "./ask-pictures.ts";
 import { stem, type Picture } from "./pictures.ts";
 
 /**
@@ -31,9 +31,9 @@ export async function drawingPaths(out: string, pictures: readonly string[]): Pr
   return paths;
 }
 
-/** Writes the picture with its boxes; makes the folder where it is missing. */
-export async function writeDrawing(path: string, picture: Picture, { detections = [] }: Result): Promise<void> {
-  const png = await drawDetections(picture.bytes, detections);
+/** Writes the picture with boxes and masks over it; makes the folder where it is missing. */
+export async function writeDrawing(path: string, picture: Picture, objects: readonly DrawnObject[]): Promise<void> {
+  const png = await drawDetections(picture.bytes, objects);
   try {
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, png);

@@ -33,7 +33,8 @@ export function showDetections(result: Result): string {
   ].join("\n");
 }
 
-function boxLine({ label, pixels: { xMin, yMin, xMax, yMax } }: ResultDetection, column: number): string {
+function boxLine({ label, area, pixels: { xMin, yMin, xMax, yMax } }: ResultDetection, column: number): string {
   const [left, top, right, bottom] = [xMin, yMin, xMax, yMax].map((v) => String(Math.round(v)).padStart(4));
-  return `${label.padEnd(column)}  x ${left} to ${right}  y ${top} to ${bottom}`;
+  const inside = area === undefined ? "" : `  ${area} pixels`;
+  return `${label.padEnd(column)}  x ${left} to ${right}  y ${top} to ${bottom}${inside}`;
 }

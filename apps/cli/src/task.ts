@@ -31,7 +31,7 @@ export async function runTask(task: Task, options: ModelOptions): Promise<void> 
       const how = { ...answer, batchSize: options.batchSize, boxes: task.boxes };
       for await (const { result, picture } of askPictures(model, pictures, task.prompt, how)) {
         const out = picture && paths?.get(picture.name);
-        if (out !== undefined) await writeDrawing(out, picture!, result);
+        if (out !== undefined) await writeDrawing(out, picture!, result.detections ?? []);
         results.push(out === undefined ? result : { ...result, out });
         if (options.json !== true) print(show(results.at(-1)!, task));
       }

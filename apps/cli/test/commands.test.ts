@@ -37,7 +37,16 @@ async function json(
 interface Result {
   readonly text: string;
   readonly out?: string;
-  readonly detections?: readonly { readonly label: string; readonly box: Box; readonly pixels: Box }[];
+  readonly detections?: readonly Found[];
+}
+
+interface Found {
+  readonly label: string;
+  readonly box: Box;
+  readonly pixels: Box;
+  readonly codes?: readonly number[];
+  readonly area?: number;
+  readonly mask?: unknown;
 }
 
 const triangles = truth.things.filter(({ label }) => label.endsWith("triangle"));
@@ -139,6 +148,23 @@ describe("in boxes", () => {
   });
 });
 
+describe("in masks", () => {
+  it("segment", async () => {
+    const { results } = await json("segment", "triangle", PICTURE, "--out", "masks.png");
+    expect(results[0]).toMatchObject({ picture: PICTURE, prompt: "segment triangle", rest: "", out: "masks.png" });
+    expect(results[0]!.detections).toHaveLength(triangles.length);
+    for (const { area, box, codes, mask } of results[0]!.detections!) {
+      // A triangle fills about half of its box.
+      const whole = 320 * 240 * (box.yMax - box.yMin) * (box.xMax - box.xMin);
+      expect(area! / whole).toBeGreaterThan(0.3);
+      expect(area! / whole).toBeLessThan(0.7);
+      expect(codes).toHaveLength(16);
+      expect(mask).toEqual({ size: [240, 320], counts: expect.any(String) });
+    }
+    await expectDrawing(join(folder, "masks.png"));
+  });
+});
+
 describe("generate", () => {
   it("any prompt, with the boxes of its answer", async () => {
     const [words] = (await json("generate", "caption en", PICTURE)).results;
@@ -191,7 +217,7 @@ it("prints help and version", async () => {
   expect(await output("--help")).toContain("Exit codes: 0 done, 1 failed, 2 the command line was wrong");
   expect(await output()).toContain("Usage: paligemma");
   expect(await output("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
-  for (const command of ["demo", "caption", "answer", "ocr", "detect", "generate", "inspect"]) {
+  for (const command of ["demo", "caption", "answer", "ocr", "detect", "segment", "generate", "inspect"]) {
     expect(await output(command, "--help")).toContain(`$ paligemma ${command}`);
   }
 });

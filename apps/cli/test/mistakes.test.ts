@@ -40,6 +40,8 @@ describe("wrong command lines end with 2", () => {
     [["detect", "circle,,star", PICTURE], /the label "" is empty/],
     [["detect", "circle", PICTURE, "--out", "boxes.jpg"], /end it in \.png/],
     [["detect", "circle", PICTURE, "text.png", "--out", "boxes.png"], /one file for 2 pictures; name a folder/],
+    [["segment", "circle"], /missing required argument 'pictures'/],
+    [["segment", PICTURE, "circle"], /is a file: what to look for comes first/],
     [["generate"], /missing required argument 'prompt'/],
     [["generate", "caption en", "--out", "boxes.png"], /--out draws on a picture; name one/],
     [["generate", "caption en", PICTURE, "--top-p", "2"], /It must be a number from 0 to 1/],

@@ -57,7 +57,7 @@ async function demo(options: ModelOptions & { readonly out: string }): Promise<v
       tell("detect", LABELS.join(", "));
       const found = await ask(prompts.detect(LABELS), true);
       const out = paths.get(name)!;
-      await writeDrawing(out, pictures[0]!, found);
+      await writeDrawing(out, pictures[0]!, found.detections ?? []);
       results[results.length - 1] = { ...found, out };
       if (options.json === true) return printJson({ model: modelName, device: options.device, results });
       print(showDetections(results.at(-1)!));
