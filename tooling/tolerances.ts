@@ -26,4 +26,14 @@ export const TOLERANCES = {
   "adapters/merged": 1e-6,
   /** Scores against the official Python implementations, both in float64: absolute. */
   metrics: 1e-9,
+  /** What float32 itself rounds off in scales and sums of quantised numbers: relative. */
+  "quantization/rounding": 1e-5,
+  /** Gaussian weights against what 4 bits keep of them, any block size: relative, Frobenius. */
+  "quantization/int4 weights": 0.13,
+  /** The same in 8 bits. */
+  "quantization/int8 weights": 0.01,
+  /** Error of searched scales over the error of scales by the largest number. */
+  "quantization/search": 0.97,
+  /** A product with quantised weights, whose other operand the runtime rounds to 8 bits: relative, Frobenius. */
+  "quantization/product": 0.02,
 } as const;
