@@ -7,7 +7,9 @@ import {
   declaredWeights,
   div,
   gather,
+  gatherQuantized,
   mul,
+  multiplyQuantized,
   multiplyTransposed,
   reshape,
   rmsNorm,
@@ -104,8 +106,11 @@ function presentOutputs(present: readonly KeyValues[]): Record<string, Value> {
 
 /** Rows of the token table times √hidden. The table stays in the file's format; only the rows are converted. */
 function embed(ids: Value, w: Weights, c: GemmaConfig): Value {
-  const table = w.at("embed_tokens").stored("weight", [c.vocabSize, c.hiddenSize]);
-  return mul(cast(gather(table, ids), ids.graph.target.compute), scalar(ids.graph, Math.sqrt(c.hiddenSize)));
+  const table = w.at("embed_tokens");
+  const shape = [c.vocabSize, c.hiddenSize] as const;
+  const quantized = table.quantized("weight", shape);
+  const rows = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
+  return mul(cast(rows, ids.graph.target.compute), scalar(ids.graph, Math.sqrt(c.hiddenSize)));
 }
 
 /** x with the rows of image tokens replaced by image features, which are not scaled. */
@@ -121,5 +126,7 @@ function insertImages(x: Value, c: GemmaConfig): Value {
 function head(x: Value, root: Weights, c: GemmaConfig): Value {
   const own = !c.tieWordEmbeddings && root.at(HEAD).has("weight");
   const scope = own ? root.at(HEAD) : root.at(GEMMA_PREFIX, "embed_tokens");
-  return multiplyTransposed(x, scope.tensor("weight", [c.vocabSize, c.hiddenSize]));
+  const shape = [c.vocabSize, c.hiddenSize] as const;
+  const quantized = scope.quantized("weight", shape);
+  return quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, scope.tensor("weight", shape));
 }

@@ -2,9 +2,10 @@ export { buildGraph, type Attribute, type Graph, type GraphModel, type Initializ
 export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.ts";
 export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
 export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
-export { checkpointWeights, declaredWeights, type Weights } from "./weights.ts";
+export { checkpointWeights, declaredWeights, type QuantizedMatrix, type Weights } from "./weights.ts";
 export { add, cast, div, geluTanh, mul, relu, scalar, softmax, sub, tanh } from "./operators/elementwise.ts";
 export { argMax, concat, gather, integers, reshape, transpose, where } from "./operators/shape.ts";
 export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
+export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";

@@ -1,6 +1,7 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
 import type { Weights } from "../weights.ts";
+import { multiplyQuantized } from "./quantized.ts";
 import { reshape } from "./shape.ts";
 
 /** a · b over the last two axes, leading axes stretched over each other by equal names or 1. */
@@ -32,11 +33,16 @@ export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value
   return x.shape.length === 2 ? product : reshape(product, [...x.shape.slice(0, -1), out!]);
 }
 
-/** The linear layer at `w`: `weight` [out, in] and, where asked for, `bias` [out]. x [..., in] → [..., out]. */
+/**
+ * The linear layer at `w`: `weight` [out, in], as numbers or quantised, and, where asked for, `bias` [out].
+ * x [..., in] → [..., out].
+ */
 export function linear(x: Value, w: Weights, out: number, options: { readonly bias?: boolean } = {}): Value {
   const input = x.shape.at(-1);
   if (typeof input !== "number") throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
-  return multiplyTransposed(x, w.tensor("weight", [out, input]), options.bias ? w.tensor("bias", [out]) : undefined);
+  const quantized = w.quantized("weight", [out, input]);
+  const bias = options.bias ? w.tensor("bias", [out]) : undefined;
+  return quantized ? multiplyQuantized(x, quantized, bias) : multiplyTransposed(x, w.tensor("weight", [out, input]), bias);
 }
 
 /**

@@ -1,0 +1,67 @@
+import { PaliGemmaError } from "@paligemma/core";
+import type { Graph } from "../graph.ts";
+import { formatShape, type Value } from "../value.ts";
+import type { QuantizedMatrix } from "../weights.ts";
+import { integers } from "./shape.ts";
+
+/** Arithmetic in 8-bit integers, each row of x with a scale of its own; the other levels are many times slower on a CPU. */
+const INTEGER_ARITHMETIC = 4;
+
+/** x · Wᵀ (+ b) with a block-quantised weight [out, in], which stays packed. x [..., in] → [..., out]. */
+export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Value): Value {
+  mustMultiply(x.graph, weight);
+  const [out, input] = weight.shape;
+  if (x.shape.at(-1) !== input) {
+    throw new PaliGemmaError(
+      "graph/shape",
+      `linear: ${formatShape(x.shape)} does not fit the weight ${weight.data.name} ${formatShape(weight.shape)}: ${x.shape.at(-1)} against ${input}`,
+    );
+  }
+  return x.graph.node({
+    op: "MatMulNBits",
+    domain: "com.microsoft",
+    inputs: [x, weight.data, weight.scales, ...(weight.zeroPoints || bias ? [weight.zeroPoints, undefined, bias] : [])],
+    attributes: {
+      K: { int: input },
+      N: { int: out },
+      bits: { int: weight.bits },
+      block_size: { int: weight.blockSize },
+      accuracy_level: { int: INTEGER_ARITHMETIC },
+    },
+    outputs: [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), out] }],
+  })[0]!;
+}
+
+/** Rows of a block-quantised table [rows, width] at `indices` (int64 [...]), unpacked: [..., width]. */
+export function gatherQuantized(table: QuantizedMatrix, indices: Value): Value {
+  const g = indices.graph;
+  mustMultiply(g, table);
+  const [, width] = table.shape;
+  const { bits, blockSize, scales, zeroPoints, rowBytes } = table;
+  const padded = Math.ceil(width / blockSize) * blockSize;
+  const found = g.node({
+    op: "GatherBlockQuantized",
+    domain: "com.microsoft",
+    inputs: [rowBytes, indices, scales, ...(zeroPoints ? [zeroPoints] : [])],
+    attributes: {
+      bits: { int: bits },
+      block_size: { int: blockSize },
+      gather_axis: { int: 0 },
+      quantize_axis: { int: 1 },
+    },
+    outputs: [{ dtype: "float32", shape: [...indices.shape, padded] }],
+  })[0]!;
+  if (padded === width) return found;
+  // The rest of the last block is padding.
+  const [start, end, axes] = [integers(g, [0]), integers(g, [width]), integers(g, [indices.shape.length])];
+  const shape = [...indices.shape, width];
+  return g.node({ op: "Slice", inputs: [found, start, end, axes], outputs: [{ dtype: "float32", shape }] })[0]!;
+}
+
+function mustMultiply({ target }: Graph, { data }: QuantizedMatrix): void {
+  if (target.fused.has("MatMulNBits") && target.compute === "float32") return;
+  throw new PaliGemmaError(
+    "graph/quantized",
+    `${data.name} is quantised, and ${target.name} cannot multiply with it in ${target.compute}; use the checkpoint that the bundle was made from, or another device`,
+  );
+}

@@ -1,0 +1,122 @@
+import { PaliGemmaError, unknownKeys } from "@paligemma/core";
+import { canonicalNames, findQuantized, type Checkpoint, type QuantizedFormat, type TensorRef } from "@paligemma/weights";
+import { BLOCK_SIZES, quantizeMatrix, type OnFitted } from "./matrix.ts";
+
+/** What a decoder's matrices become. "mixed" has the gated perceptron in 4 bits, which are most of the numbers, and the rest in 8. */
+export type QuantizedDType = "int8" | "int4" | "mixed";
+
+/** All of them. */
+export const QUANTIZED_DTYPES: readonly QuantizedDType[] = ["int8", "int4", "mixed"];
+
+/** How to quantise a checkpoint. */
+export interface QuantizeOptions {
+  readonly dtype: QuantizedDType;
+  /**
+   * Numbers that share a scale: 16, 32, 64, 128 or 256. Default 32 for 4 bits, 128 for 8. A matrix whose rows would be filled
+   * up by more than an eighth takes half of it, until they fit.
+   */
+  readonly blockSize?: number;
+  /** Give each block a zero point of its own: a little more exact, a little larger and slower. Default false. */
+  readonly zeroPoints?: boolean;
+  /** What SigLIP and the projector become. Default "keep": as they are. */
+  readonly vision?: "keep" | "int8" | "int4";
+  /** The output layer is the token table, and a copy of it is left out. Default true, as in every released checkpoint. */
+  readonly tied?: boolean;
+}
+
+/** One matrix of a quantised checkpoint. */
+export interface QuantizedMatrix {
+  /** Released spelling of its name. */
+  readonly name: string;
+  /** [out, in] */
+  readonly shape: readonly number[];
+  readonly bits: 4 | 8;
+  readonly blockSize: number;
+  readonly zeroPoints: boolean;
+}
+
+/** A checkpoint to be written; nothing was read yet. */
+export interface QuantizedCheckpoint {
+  /** All tensors: matrices in their parts, everything else as it was. */
+  readonly tensors: readonly TensorRef[];
+  readonly matrices: readonly QuantizedMatrix[];
+}
+
+const KNOWN = ["dtype", "blockSize", "zeroPoints", "vision", "tied"] as const satisfies readonly (keyof QuantizeOptions)[];
+const DEFAULT_BLOCK = { 4: 32, 8: 128 } as const;
+/** Share of a row that may be padding. */
+const MOST_PADDING = 1 / 8;
+
+const HEAD = "language_model.lm_head.weight";
+const TABLE = "language_model.model.embed_tokens.weight";
+const ATTENTION = /^language_model\.model\.layers\.\d+\.self_attn\.[qkvo]_proj\.weight$/;
+const PERCEPTRON = /^language_model\.model\.layers\.\d+\.mlp\.(?:gate|up|down)_proj\.weight$/;
+const VISION =
+  /^(?:vision_tower\.vision_model\.encoder\.layers\.\d+\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])|multi_modal_projector\.linear)\.weight$/;
+
+/**
+ * The tensors of a checkpoint under released names, its matrices in 4 or 8 bits, computed while they are read. Norms, biases
+ * and whatever else is no matrix of a linear layer stay as they are. Throws `quantization/option`, and
+ * `quantization/nothing` where no matrix has a name of PaliGemma or all are quantised already.
+ */
+export function quantizeCheckpoint(
+  checkpoint: Checkpoint,
+  options: QuantizeOptions,
+  onFitted?: OnFitted,
+): QuantizedCheckpoint {
+  checkOptions(options);
+  const { tied = true } = options;
+  const tensors: TensorRef[] = [];
+  const matrices: QuantizedMatrix[] = [];
+  const named = canonicalNames(checkpoint);
+  for (const ref of named.tensors.values()) {
+    if (tied && ref.name === HEAD) continue;
+    const bits = bitsFor(ref.name, options);
+    if (bits === undefined) {
+      tensors.push(ref);
+      continue;
+    }
+    const format = { bits, blockSize: blockSizeFor(ref, bits, options), zeroPoints: options.zeroPoints ?? false };
+    tensors.push(...quantizeMatrix(ref, format, onFitted));
+    matrices.push({ name: ref.name, shape: ref.shape, ...format });
+  }
+  if (matrices.length > 0) return { tensors, matrices };
+  throw new PaliGemmaError(
+    "quantization/nothing",
+    findQuantized(named, TABLE)
+      ? "the checkpoint is quantised already; start from the one it was made from"
+      : `none of ${named.tensors.size} tensors is a matrix of PaliGemma, such as ${TABLE}; is it a checkpoint of another model?`,
+  );
+}
+
+function bitsFor(name: string, { dtype, vision = "keep" }: QuantizeOptions): QuantizedFormat["bits"] | undefined {
+  if (VISION.test(name)) return vision === "keep" ? undefined : vision === "int4" ? 4 : 8;
+  if (PERCEPTRON.test(name)) return dtype === "int8" ? 8 : 4;
+  if (ATTENTION.test(name) || name === TABLE || name === HEAD) return dtype === "int4" ? 4 : 8;
+  return undefined;
+}
+
+function blockSizeFor({ shape }: TensorRef, bits: 4 | 8, options: QuantizeOptions): number {
+  const width = shape[1] ?? 0;
+  let size = options.blockSize ?? DEFAULT_BLOCK[bits];
+  while (size > BLOCK_SIZES[0]! && (Math.ceil(width / size) * size) / width - 1 > MOST_PADDING) size /= 2;
+  return size;
+}
+
+/** Throws `quantization/option`, listing every option that is unknown or cannot be meant. */
+export function checkOptions(options: QuantizeOptions): void {
+  const { dtype, blockSize, zeroPoints, vision = "keep", tied } = options;
+  const among = (name: string, value: unknown, allowed: readonly unknown[]): string[] =>
+    allowed.includes(value) ? [] : [`${name} is ${JSON.stringify(value)}, it may be ${allowed.join(", ")}`];
+  const faults = [
+    ...unknownKeys(options, KNOWN).map(
+      ({ key, meant }) => `${key} is no option${meant ? `; is ${meant} meant?` : ` (${KNOWN.join(", ")})`}`,
+    ),
+    ...among("dtype", dtype, QUANTIZED_DTYPES),
+    ...among("blockSize", blockSize, [undefined, ...BLOCK_SIZES]),
+    ...among("zeroPoints", zeroPoints, [undefined, true, false]),
+    ...among("vision", vision, ["keep", "int8", "int4"]),
+    ...among("tied", tied, [undefined, true, false]),
+  ];
+  if (faults.length > 0) throw new PaliGemmaError("quantization/option", faults.join("; "));
+}

@@ -1,0 +1,9 @@
+export {
+  QUANTIZED_DTYPES,
+  quantizeCheckpoint,
+  type QuantizedCheckpoint,
+  type QuantizedDType,
+  type QuantizedMatrix,
+  type QuantizeOptions,
+} from "./checkpoint.ts";
+export { BLOCK_SIZES, dequantizeMatrix, quantizeMatrix, type OnFitted } from "./matrix.ts";

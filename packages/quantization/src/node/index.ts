@@ -1,0 +1,1 @@
+export { writeBundle, type Bundle, type BundleMatrix, type WriteBundleOptions } from "./write-bundle.ts";

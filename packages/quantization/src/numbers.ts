@@ -1,0 +1,49 @@
+import { fromFloat16, PaliGemmaError, toFloat32, viewAs } from "@paligemma/core";
+import type { TensorRef } from "@paligemma/weights";
+
+/** Numbers that are converted at once: 4 MB of float32. */
+const CHUNK = 2 ** 20;
+
+let halves: Float32Array | undefined;
+
+/** The values of a matrix [out, width], some rows at a time. Throws `quantization/not-finite` for what has no place on a scale. */
+export async function* matrixRows(
+  ref: TensorRef,
+  first: number,
+  last: number,
+  signal?: AbortSignal,
+): AsyncGenerator<{ readonly first: number; readonly last: number; readonly rows: Float32Array }, void, undefined> {
+  const [out = 0, width = 0] = ref.shape;
+  const rowBytes = (ref.end - ref.start) / out;
+  const step = Math.max(1, Math.floor(CHUNK / width));
+  for (let from = first; from < last; from += step) {
+    signal?.throwIfAborted();
+    const to = Math.min(last, from + step);
+    const bytes = await ref.source.read(ref.start + from * rowBytes, ref.start + to * rowBytes, signal);
+    const rows = toNumbers(ref, bytes);
+    const odd = rows.findIndex((x) => !Number.isFinite(x));
+    if (odd >= 0)
+      throw new PaliGemmaError(
+        "quantization/not-finite",
+        `${ref.name} of ${ref.source.name} has ${rows[odd]} in row ${from + Math.floor(odd / width)}; is the checkpoint damaged?`,
+      );
+    yield { first: from, last: to, rows };
+  }
+}
+
+/** As `toFloat32`, several times as fast for half floats. */
+function toNumbers({ dtype }: TensorRef, bytes: Uint8Array): Float32Array {
+  const data = viewAs(dtype, bytes);
+  if (dtype === "bfloat16") {
+    const bits = new Uint32Array(data.length);
+    for (let i = 0; i < bits.length; i++) bits[i] = (data[i] as number) << 16;
+    return new Float32Array(bits.buffer);
+  }
+  if (dtype === "float16") {
+    halves ??= Float32Array.from({ length: 2 ** 16 }, (_, i) => fromFloat16(i));
+    const values = new Float32Array(data.length);
+    for (let i = 0; i < values.length; i++) values[i] = halves[data[i] as number]!;
+    return values;
+  }
+  return toFloat32({ dtype, shape: [data.length], data }).data;
+}

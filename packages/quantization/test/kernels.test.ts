@@ -1,0 +1,70 @@
+import type { Backend } from "@paligemma/backend";
+import { createNodeBackend } from "@paligemma/backend-node";
+import { ndArray, toFloat32 } from "@paligemma/core";
+import { buildGraph, checkpointWeights, CPU, gatherQuantized, linear, WEBGPU, type Target } from "@paligemma/graph";
+import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
+import { checkpointOf } from "@paligemma/weights";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TOLERANCES } from "../../../tooling/tolerances.ts";
+import { among, gaussian, relativeError, tensorOf } from "./matrices.ts";
+
+let backend: Backend;
+beforeAll(async () => {
+  backend = await createNodeBackend();
+});
+afterAll(async () => await backend.dispose());
+
+const OUT = 24;
+const formats = ([4, 8] as const).flatMap((bits) =>
+  ([16, 32, 64, 128] as const).flatMap((blockSize) => [false, true].map((zeroPoints) => ({ bits, blockSize, zeroPoints }))),
+);
+
+describe.each(formats)("onnxruntime reads $bits bits in blocks of $blockSize, zero points: $zeroPoints", (format) => {
+  // 144 fills no whole number of the larger blocks.
+  it.each([128, 144])("rows of %i", async (width) => {
+    const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
+    const bias = gaussian([OUT], 4, 1);
+    const checkpoint = checkpointOf([...parts, tensorOf("fc.bias", bias)]);
+    const model = buildGraph("kernels", backend.target, (g) => {
+      const w = checkpointWeights(g, checkpoint).at("fc");
+      return {
+        y: linear(g.input("x", "float32", ["batch", "tokens", width]), w, OUT, { bias: true }),
+        rows: gatherQuantized(w.quantized("weight", [OUT, width])!, g.input("ids", "int64", ["n"])),
+      };
+    });
+    await using session = await backend.compile(model);
+    const x = gaussian([2, 3, width], 8, 1);
+    const ids = [3, 0, OUT - 1];
+    const { host } = await session.run({ x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) }, { host: ["y", "rows"] });
+
+    const weight = (await dequantizeMatrix(among(parts, "fc.weight"), width)).data;
+    expect(host["rows"]!.shape).toEqual([3, width]);
+    const rows = ids.flatMap((id) => [...weight.subarray(id * width, (id + 1) * width)]);
+    expect(relativeError(rows, toFloat32(host["rows"]!).data)).toBeLessThan(TOLERANCES["quantization/rounding"]);
+
+    expect(host["y"]!.shape).toEqual([2, 3, OUT]);
+    const product = Array.from({ length: 6 * OUT }, (_, i) => {
+      const [row, out] = [Math.floor(i / OUT), i % OUT];
+      let sum = bias.data[out]!;
+      for (let k = 0; k < width; k++) sum += x.data[row * width + k]! * weight[out * width + k]!;
+      return sum;
+    });
+    expect(relativeError(product, toFloat32(host["y"]!).data)).toBeLessThan(TOLERANCES["quantization/product"]);
+  });
+});
+
+describe("graphs of quantised weights", () => {
+  const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), { bits: 4, blockSize: 32, zeroPoints: false });
+  const build = (target: Target, out: number, refs = parts): unknown =>
+    buildGraph("graph", target, (g) => ({ y: linear(g.input("x", "float32", ["n", 64]), checkpointWeights(g, checkpointOf(refs)).at("fc"), out) }));
+
+  it("refuse devices that cannot multiply with them", () => {
+    expect(() => build({ ...WEBGPU, fused: new Set() }, OUT)).toThrow(/graph\/quantized: fc\.weight\.int4 is quantised, and webgpu cannot multiply/);
+    expect(() => build({ ...CPU, compute: "float16" }, OUT)).toThrow(/graph\/quantized/);
+  });
+
+  it("refuse other shapes and parts that do not belong together", () => {
+    expect(() => build(CPU, OUT + 1)).toThrow(/weights\/shape: fc\.weight\.int4 is \[24, 2, 16\], the config asks for \[25, 64\]/);
+    expect(() => build(CPU, OUT, [parts[1]!])).toThrow(/weights\/quantized: .*fc\.weight\.scales is missing/);
+  });
+});
