@@ -1,10 +1,29 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { configToJson, parseConfig, presetOfTensors, presets, releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
+import {
+  configToJson,
+  parseConfig,
+  presetOfTensors,
+  presets,
+  releasedTensors,
+  type PaliGemmaConfig,
+} from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
-import { canonicalNames, castTensor, checkpointOf, matchTensors, mergeAdapter, openAdapter, openModel, toBigVision, type Checkpoint, type FloatDType, type ModelFiles } from "@paligemma/weights";
+import {
+  canonicalNames,
+  castTensor,
+  checkpointOf,
+  matchTensors,
+  mergeAdapter,
+  openAdapter,
+  openModel,
+  toBigVision,
+  type Checkpoint,
+  type FloatDType,
+  type ModelFiles,
+} from "@paligemma/weights";
 import { folderFiles, writeNpz, writeShards } from "@paligemma/weights/node";
 
 /** What to make of a model. */
@@ -55,18 +74,24 @@ const HEAD = "language_model.lm_head.weight";
  * Converts a model: names and shapes to the released ones, an adapter merged, another precision, safetensors or big_vision's npz.
  * Tensors are computed while they are written, one at a time. Refuses to write over anything.
  */
-export async function convertModel(conversion: Conversion, options: { readonly signal: AbortSignal; readonly onProgress: OnProgress }): Promise<Converted> {
+export async function convertModel(
+  conversion: Conversion,
+  options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
+): Promise<Converted> {
   const { out, adapter: adapterName, like, dtype } = conversion;
   refuseToOverwrite(out);
   const files = await openFilesOrFile(conversion.model, options);
   const companions = like === undefined ? files : await openFilesOrFile(like, options);
   const json = companions.paths.has("config.json") ? await readJson(companions, options.signal) : undefined;
   const given = json && parseConfig(json);
-  const opened = canonicalNames(await openModel(files, { signal: options.signal, ...(given ? { vocabSize: given.text.vocabSize } : {}) }));
+  const opened = canonicalNames(
+    await openModel(files, { signal: options.signal, ...(given ? { vocabSize: given.text.vocabSize } : {}) }),
+  );
   const config = given ?? guessConfig(opened, files.name);
   matchTensors(opened, releasedTensors(config), { optional: [HEAD] });
 
-  const adapter = adapterName === undefined ? undefined : await openAdapter(await openFiles(adapterName, options), options);
+  const adapter =
+    adapterName === undefined ? undefined : await openAdapter(await openFiles(adapterName, options), options);
   const { checkpoint, untied } = adapter ? mergeAdapter(opened, adapter) : { checkpoint: opened, untied: false };
   const made = withTie(config, config.text.tieWordEmbeddings && !untied);
   const refs = [...checkpoint.tensors.values()]
@@ -80,13 +105,20 @@ export async function convertModel(conversion: Conversion, options: { readonly s
   }
   const names = await writeShards(out, refs, { maxShardBytes: conversion.maxShardBytes, ...options });
   await copyCompanions(companions, out, options.signal);
-  await writeFile(join(out, "config.json"), `${JSON.stringify(adjusted(json ?? configToJson(made), made, dtype), null, 2)}\n`);
+  await writeFile(
+    join(out, "config.json"),
+    `${JSON.stringify(adjusted(json ?? configToJson(made), made, dtype), null, 2)}\n`,
+  );
   return { ...result, files: names, bytes: names.reduce((sum, name) => sum + statSync(join(out, name)).size, 0) };
 }
 
 /** As `openFiles`, and a single file of weights with what lies beside it. */
-async function openFilesOrFile(from: string, options: { readonly signal: AbortSignal; readonly onProgress: OnProgress }): Promise<ModelFiles> {
-  if (!/\.(?:npz|safetensors)$/.test(from) || !existsSync(from) || statSync(from).isDirectory()) return openFiles(from, options);
+async function openFilesOrFile(
+  from: string,
+  options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
+): Promise<ModelFiles> {
+  if (!/\.(?:npz|safetensors)$/.test(from) || !existsSync(from) || statSync(from).isDirectory())
+    return openFiles(from, options);
   const folder = await folderFiles(dirname(from));
   const paths = new Set([...COMPANIONS.filter((path) => folder.paths.has(path)), basename(from)]);
   return { name: from, paths, open: folder.open };
@@ -99,9 +131,14 @@ function refuseToOverwrite(out: string): void {
 }
 
 function guessConfig(checkpoint: Checkpoint, name: string): PaliGemmaConfig {
-  const preset = presetOfTensors(new Map([...checkpoint.tensors.values()].filter((ref) => ref.name !== HEAD).map((ref) => [ref.name, ref.shape])));
+  const preset = presetOfTensors(
+    new Map([...checkpoint.tensors.values()].filter((ref) => ref.name !== HEAD).map((ref) => [ref.name, ref.shape])),
+  );
   if (preset) return presets[preset];
-  throw new PaliGemmaError("cli/config", `${name} has no config.json and is no released size; name a model with the same networks by --like`);
+  throw new PaliGemmaError(
+    "cli/config",
+    `${name} has no config.json and is no released size; name a model with the same networks by --like`,
+  );
 }
 
 function withTie(config: PaliGemmaConfig, tieWordEmbeddings: boolean): PaliGemmaConfig {
@@ -109,7 +146,11 @@ function withTie(config: PaliGemmaConfig, tieWordEmbeddings: boolean): PaliGemma
 }
 
 /** The `config.json` of the result: as it was, but for what changed. */
-function adjusted(json: Readonly<Record<string, unknown>>, config: PaliGemmaConfig, dtype: FloatDType | undefined): Readonly<Record<string, unknown>> {
+function adjusted(
+  json: Readonly<Record<string, unknown>>,
+  config: PaliGemmaConfig,
+  dtype: FloatDType | undefined,
+): Readonly<Record<string, unknown>> {
   const renamed = "dtype" in json ? "dtype" : "torch_dtype";
   return { ...json, tie_word_embeddings: config.text.tieWordEmbeddings, ...(dtype ? { [renamed]: dtype } : {}) };
 }
@@ -119,19 +160,25 @@ async function readJson(files: ModelFiles, signal: AbortSignal): Promise<Readonl
   try {
     return JSON.parse(new TextDecoder().decode(bytes)) as Readonly<Record<string, unknown>>;
   } catch (cause) {
-    throw new PaliGemmaError("cli/config", `config.json of ${files.name} is no JSON: ${(cause as Error).message}`, { cause });
+    throw new PaliGemmaError("cli/config", `config.json of ${files.name} is no JSON: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 
 async function copyCompanions(files: ModelFiles, out: string, signal: AbortSignal): Promise<void> {
   await mkdir(out, { recursive: true });
   for (const path of COMPANIONS) {
-    if (path !== "config.json" && files.paths.has(path)) await writeFile(join(out, path), await readCompanion(files, path, signal));
+    if (path !== "config.json" && files.paths.has(path))
+      await writeFile(join(out, path), await readCompanion(files, path, signal));
   }
 }
 
 async function readCompanion(files: ModelFiles, path: string, signal: AbortSignal): Promise<Uint8Array> {
   const source = await files.open(path, signal);
   if (source.size <= MAX_COMPANION_BYTES) return source.read(0, source.size, signal);
-  throw new PaliGemmaError("cli/config", `${source.name} has ${source.size} bytes, at most ${MAX_COMPANION_BYTES} are read of a ${path}`);
+  throw new PaliGemmaError(
+    "cli/config",
+    `${source.name} has ${source.size} bytes, at most ${MAX_COMPANION_BYTES} are read of a ${path}`,
+  );
 }

@@ -2,6 +2,7 @@ import { parameterCount, parseConfig, presets, releasedTensors, type PaliGemmaCo
 import { PaliGemmaError, isPaliGemmaError, sizeOf } from "@paligemma/core";
 import {
   canonicalNames,
+  findQuantized,
   matchTensors,
   openModel,
   weightPaths,
@@ -24,7 +25,7 @@ export interface Inspection {
   readonly parameters: number;
   /** Numbers that the weights hold; null without weights. */
   readonly parametersInFiles: number | null;
-  /** Bytes of the weights by element type. */
+  /** Bytes of the weights by element type; of matrices in 4 or 8 bits as "int4" and "int8", their scales included. */
   readonly elementTypes: Readonly<Record<string, number>>;
   /** Bytes per arithmetic: the weights, and the cache that 1000 tokens of one answer need. */
   readonly memory: readonly {
@@ -59,6 +60,7 @@ export async function inspectModel(files: ModelFiles, signal: AbortSignal): Prom
   const opened = await openWeights(files, signal);
   const { vision, text } = config;
   const parameters = parameterCount(config);
+  const elementTypes = "checkpoint" in opened ? bytesByType(opened.checkpoint, config) : {};
   const cacheNumbers = 2 * text.numHiddenLayers * text.numKeyValueHeads * text.headDim * 1000;
   return {
     family: text.modelType === "gemma2" ? "PaliGemma 2" : "PaliGemma 1",
@@ -75,7 +77,7 @@ export async function inspectModel(files: ModelFiles, signal: AbortSignal): Prom
     },
     parameters,
     parametersInFiles: "checkpoint" in opened ? countNumbers(opened.checkpoint, config) : null,
-    elementTypes: "checkpoint" in opened ? bytesByType(opened.checkpoint) : {},
+    elementTypes,
     memory: PRECISIONS.map(([precision, bytes]) => ({
       precision,
       weights: parameters * bytes,
@@ -131,16 +133,39 @@ function fileProblems({ paths }: ModelFiles): readonly string[] {
 }
 
 function countNumbers(checkpoint: Checkpoint, config: PaliGemmaConfig): number {
+  // A quantised matrix counts as the numbers that it stands for.
+  const packed = quantizedParts(checkpoint, config);
+  const whole = [...new Set(packed.values())].map(({ name }) => releasedTensors(config).get(name) ?? []);
   const refs = [...checkpoint.tensors.values()].filter(
-    ({ name }) => !(config.text.tieWordEmbeddings && name === TIED_HEAD),
+    ({ name }) => !packed.has(name) && !(config.text.tieWordEmbeddings && name === TIED_HEAD),
   );
-  return refs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return [...refs.map(({ shape }) => shape), ...whole].reduce((sum, shape) => sum + sizeOf(shape), 0);
 }
 
-function bytesByType(checkpoint: Checkpoint): Readonly<Record<string, number>> {
+function bytesByType(checkpoint: Checkpoint, config: PaliGemmaConfig): Readonly<Record<string, number>> {
   const bytes: Record<string, number> = {};
-  for (const { dtype, start, end } of checkpoint.tensors.values()) bytes[dtype] = (bytes[dtype] ?? 0) + end - start;
+  const packed = quantizedParts(checkpoint, config);
+  for (const { name, dtype, start, end } of checkpoint.tensors.values()) {
+    const type = packed.get(name)?.type ?? dtype;
+    bytes[type] = (bytes[type] ?? 0) + end - start;
+  }
   return bytes;
+}
+
+/** Every tensor that is part of a quantised matrix: its name → the matrix and its type. */
+function quantizedParts(
+  checkpoint: Checkpoint,
+  config: PaliGemmaConfig,
+): ReadonlyMap<string, { readonly name: string; readonly type: string }> {
+  return new Map(
+    [...releasedTensors(config).keys(), TIED_HEAD].flatMap((name) => {
+      const found = findQuantized(checkpoint, name);
+      const matrix = { name, type: `int${found?.bits}` };
+      return found
+        ? [found.data, found.scales, ...(found.zeroPointData ? [found.zeroPointData] : [])].map((part) => [part.name, matrix] as const)
+        : [];
+    }),
+  );
 }
 
 /** Presets differ in networks only: what else a `config.json` says may differ. */

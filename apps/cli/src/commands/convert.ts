@@ -23,11 +23,20 @@ export function convertCommand(): Command {
     "convert paligemma-3b-pt-224.f16.npz --like google/paligemma-3b-pt-224 --out hf",
     "convert path/to/checkpoint --out big_vision.npz",
   ])
-    .argument("<model>", "folder, owner/name[@revision] on the Hugging Face Hub, a .safetensors, or an .npz of big_vision")
+    .argument(
+      "<model>",
+      "folder, owner/name[@revision] on the Hugging Face Hub, a .safetensors, or an .npz of big_vision",
+    )
     .requiredOption("--out <path>", "folder for safetensors, or a file that ends in .npz")
     .option("--adapter <name>", "LoRA adapter to merge: folder, or owner/name on the Hub")
     .option("--like <name>", "model to take config.json and the tokenizer from")
-    .addOption(new Option("--dtype <name>", "precision of the result (default: as it is)").choices(["float32", "float16", "bfloat16"]))
+    .addOption(
+      new Option("--dtype <name>", "precision of the result (default: as it is)").choices([
+        "float32",
+        "float16",
+        "bfloat16",
+      ]),
+    )
     .option("--shard-gb <n>", "size of a file at most, in GB", wholeNumber(1), 5)
     .option("--json", "print one JSON document")
     .action(async (model: string, { shardGb, json, out, adapter, like, dtype }: ConvertOptions) => {

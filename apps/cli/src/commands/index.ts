@@ -7,6 +7,7 @@ import { detectCommand } from "./detect.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { ocrCommand } from "./ocr.ts";
+import { quantizeCommand } from "./quantize.ts";
 import { segmentCommand } from "./segment.ts";
 
 /** Every command, in the order of the help. A new command is a file beside this one and a line here. */
@@ -20,4 +21,5 @@ export const commands: readonly (() => Command)[] = [
   generateCommand,
   inspectCommand,
   convertCommand,
+  quantizeCommand,
 ];

@@ -13,7 +13,7 @@ import { print, printJson, showDetections } from "../show.ts";
 export function segmentCommand(): Command {
   return modelCommand("segment", "find things in a picture and say which pixels are theirs", [
     "segment circle picture.png --out masks.png",
-    'segment "circle, red star" picture.png --json',
+    "segment star picture.png --json",
   ])
     .argument("<labels>", "what to look for, separated by commas or semicolons")
     .argument("<pictures...>", "picture files; - is the standard input")
