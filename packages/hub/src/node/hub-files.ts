@@ -4,7 +4,7 @@ import { fileSource } from "@paligemma/weights/node";
 import { createClient, HUB_OPTIONS, refuseUnknown, type HubOptions } from "../client.ts";
 import { LIMITS } from "../limits.ts";
 import { createGate } from "../pieces.ts";
-import { parseRepository, type Repository } from "../repository.ts";
+import { checkCount, parseRepository, type Repository } from "../repository.ts";
 import { cachedRepository, type CachedRepository } from "./cache.ts";
 import { provide, type Downloads } from "./download.ts";
 import { readEnvironment, type Environment } from "./environment.ts";
@@ -55,10 +55,7 @@ const OPTIONS: readonly (keyof CachedHubOptions)[] = [
 export async function hubFiles(name: string, options: CachedHubOptions = {}): Promise<HubFiles> {
   refuseUnknown(options, OPTIONS);
   const { connections = 8, pieceBytes = LIMITS.pieceBytes } = options;
-  for (const [option, value] of Object.entries({ connections, pieceBytes })) {
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new PaliGemmaError("hub/option", `${option} is ${value}; allowed: a whole number from 1`);
-  }
+  checkCount({ connections, pieceBytes });
   const repository = parseRepository(name, options.revision);
   const environment = await readEnvironment(options.environment);
   const cached = cachedRepository(options.cache ?? environment.cache, repository);

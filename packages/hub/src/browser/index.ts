@@ -1,0 +1,1 @@
+export { storedFiles, type StoredOptions } from "./stored-files.ts";
