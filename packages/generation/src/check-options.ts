@@ -100,6 +100,7 @@ const RULES: { readonly [Key in keyof GenerateOptions]-?: Rule } = {
   earlyStopping: ['true, false or "never"', (v) => typeof v === "boolean" || v === "never"],
   promptLookupNumTokens: isInteger(1),
   maxMatchingNgramSize: isInteger(1),
+  promptLookupKey: FUNCTION,
   outputScores: BOOLEAN,
   outputDistributions: [
     "{ from, to } with 0 ≤ from < to",
@@ -170,7 +171,9 @@ export function optionProblems(options: GenerateOptions, streaming: boolean): re
   for (const key of ["minNewTokens", "minLength", "exponentialDecayLengthPenalty"] as const) {
     needs(key, options.eosTokenId !== undefined, "without eosTokenId");
   }
-  needs("maxMatchingNgramSize", has("promptLookupNumTokens"), "without promptLookupNumTokens");
+  for (const key of ["maxMatchingNgramSize", "promptLookupKey"] as const) {
+    needs(key, has("promptLookupNumTokens"), "without promptLookupNumTokens");
+  }
   needs("stopStrings", options.decode !== undefined, "without decode, which gives the text of the tokens");
   const asksPrompt = (
     ["maxLength", "minLength", "repetitionPenalty", "noRepeatNgramSize", "promptLookupNumTokens"] as const

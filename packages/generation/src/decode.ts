@@ -58,9 +58,7 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
     signal?.throwIfAborted();
 
     const before = d.feed.taken;
-    const guessed = live.map((row) =>
-      row.certain.length === 0 && d.feed.canGuess && bound.lookup ? lookup(row, bound) : [],
-    );
+    const guessed = live.map((row) => guessesFor(d, row));
     const known = live.map((row) => answerLength(row) + row.certain.length - before);
     const fed = await d.feed.step(
       live,
@@ -74,6 +72,14 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
     const running = right.filter((_, i) => live[i]!.stopped === undefined);
     if (running.length > 0) await d.feed.keep(Math.min(...running));
   }
+}
+
+/** Looked-up tokens that may follow a row, where they can be tried: fewer than the row may still have. */
+function guessesFor(d: Decoding, row: Row): readonly number[] {
+  const plan = d.plan.lookup;
+  if (plan === undefined || !d.feed.canGuess || row.certain.length > 0) return [];
+  const left = d.plan.limits[row.view.request]! - answerLength(row);
+  return lookup(row.view.ids, Math.min(plan.tokens, left - 1), plan);
 }
 
 /** Chooses after each fed token of a row, as long as the choices are what was fed; returns how many fed tokens were right. */

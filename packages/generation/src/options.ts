@@ -119,6 +119,12 @@ export interface GenerateOptions {
   readonly promptLookupNumTokens?: number;
   /** Longest run of newest tokens that is looked up. Default 2. */
   readonly maxMatchingNgramSize?: number;
+  /**
+   * Tokens with the same key match in lookup; a token whose key is not itself is never guessed. Location tokens with one key
+   * let what followed one box be guessed after the next; a match does not begin within a run of them, so it has to cover all
+   * four (`maxMatchingNgramSize`). Default: the token itself.
+   */
+  readonly promptLookupKey?: (token: number) => number;
 
   // ── what comes back ──
   /** Also return the log-probability of every token and answer. Costs one pass over the vocabulary per token. */

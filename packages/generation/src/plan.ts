@@ -1,6 +1,13 @@
 import type { Constraint } from "./constraint.ts";
 import type { GenerateOptions } from "./options.ts";
 
+/** How many tokens are guessed, how long a match may be, and what counts as equal. */
+export interface LookupPlan {
+  readonly tokens: number;
+  readonly longest: number;
+  readonly keyOf: (token: number) => number;
+}
+
 /** Options with every default filled, checked on their own; what needs the number of rows is checked by `bindPlan`. */
 export interface Plan {
   readonly options: GenerateOptions;
@@ -13,7 +20,7 @@ export interface Plan {
   readonly lengthPenalty: number;
   readonly earlyStopping: boolean | "never";
   readonly stopStrings: readonly string[];
-  readonly lookup: { readonly tokens: number; readonly longest: number } | undefined;
+  readonly lookup: LookupPlan | undefined;
   readonly scores: boolean;
   readonly clock: () => number;
 }
@@ -51,7 +58,13 @@ export function planOf(options: GenerateOptions): Plan {
     earlyStopping: options.earlyStopping ?? false,
     stopStrings: stop === undefined ? [] : typeof stop === "string" ? [stop] : stop,
     lookup:
-      lookup === undefined ? undefined : { tokens: lookup, longest: options.maxMatchingNgramSize ?? DEFAULT_MATCHING },
+      lookup === undefined
+        ? undefined
+        : {
+            tokens: lookup,
+            longest: options.maxMatchingNgramSize ?? DEFAULT_MATCHING,
+            keyOf: options.promptLookupKey ?? ((token): number => token),
+          },
     scores: options.outputScores === true || options.outputDistributions !== undefined,
     clock: options.clock ?? ((): number => performance.now()),
   };

@@ -128,6 +128,26 @@ describe("the same ids whatever the source can do", () => {
     expect(accepted > 0).toBe(can.rollback === true);
   });
 
+  test("tokens of one key match in lookup, and are never guessed themselves", async () => {
+    // Boxes of four locations (≥ 8), a label (2, 3) and a separator (4): the labels repeat, the locations do not.
+    const answer = [8, 9, 10, 11, 2, 3, 4, 12, 13, 14, 15, 2, 3, 4, 16, 17, 18, 19, 2, 3, EOS];
+    const run = (options: GenerateOptions): ReturnType<typeof generate> =>
+      generate(scripted([answer], 20, { many: true, rollback: true }), {
+        maxNewTokens: 40,
+        eosTokenId: EOS,
+        promptIds: [[0]],
+        ...options,
+      });
+    const plain = await run({});
+    const guessed = await run({
+      promptLookupNumTokens: 5,
+      promptLookupKey: (token) => (token < 8 ? token : -1),
+      maxMatchingNgramSize: 4,
+    });
+    expect(guessed.sequences).toEqual(plain.sequences);
+    expect(guessed.cost).toEqual({ runs: plain.cost.runs - 5, proposed: 6, accepted: 5 });
+  });
+
   test.each([1, 3, 50])("advanceGreedy, %d steps at a time", async (greedy) => {
     const pick = createPick(6);
     for (let i = 0; i < 100; i++) {
