@@ -72,6 +72,7 @@ export function isCommit(revision: string): boolean {
 /** Throws `hub/option` unless every value is a whole number from 1. */
 export function checkCount(options: Readonly<Record<string, number>>): void {
   for (const [option, value] of Object.entries(options)) {
-    if (!Number.isSafeInteger(value) || value < 1) throw new PaliGemmaError("hub/option", `${option} is ${value}; allowed: a whole number from 1`);
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new PaliGemmaError("hub/option", `${option} is ${value}; allowed: a whole number from 1`);
   }
 }

@@ -22,7 +22,11 @@ export interface PieceStore extends Sink {
 const COMPLETE = "complete";
 
 /** The store of a file in `folder`, in which every hash has a folder of its own. */
-export async function openPieceStore(folder: FileSystemDirectoryHandle, file: RepositoryFile, pieceBytes: number): Promise<PieceStore> {
+export async function openPieceStore(
+  folder: FileSystemDirectoryHandle,
+  file: RepositoryFile,
+  pieceBytes: number,
+): Promise<PieceStore> {
   const { hex } = file.hash;
   // Another size of pieces is another folder: what is there under the old one stays valid for those who ask for it.
   const name = `${hex}.${pieceBytes}`;
@@ -64,7 +68,8 @@ export async function openPieceStore(folder: FileSystemDirectoryHandle, file: Re
       const hasher = (file.hash.kind === "sha256" ? sha256 : sha1).create();
       if (file.hash.kind === "git-sha1") hasher.update(utf8ToBytes(`blob ${file.size}\0`));
       const whole = await source();
-      for (let at = 0; at < file.size; at += pieceBytes) hasher.update(await whole.read(at, Math.min(file.size, at + pieceBytes), signal));
+      for (let at = 0; at < file.size; at += pieceBytes)
+        hasher.update(await whole.read(at, Math.min(file.size, at + pieceBytes), signal));
       const right = bytesToHex(hasher.digest()) === hex;
       if (right) await write(pieces, COMPLETE, new Uint8Array(1));
       else {
@@ -87,14 +92,22 @@ async function sizeOf(folder: FileSystemDirectoryHandle, name: string): Promise<
 }
 
 /** Writes a file whole: it has its name and its bytes when the stream was closed, and not before. */
-export async function write(folder: FileSystemDirectoryHandle, name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+export async function write(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<void> {
   try {
     const stream = await (await folder.getFileHandle(name, { create: true })).createWritable();
     await stream.write(bytes);
     await stream.close();
   } catch (cause) {
     const full = cause instanceof DOMException && cause.name === "QuotaExceededError";
-    const why = full ? "the browser gives this page no more room; free some, or ask for persistent storage" : cause instanceof Error ? cause.message : "";
+    const why = full
+      ? "the browser gives this page no more room; free some, or ask for persistent storage"
+      : cause instanceof Error
+        ? cause.message
+        : "";
     throw new PaliGemmaError("hub/disk", `cannot keep a downloaded file: ${why}`, { cause });
   }
 }
