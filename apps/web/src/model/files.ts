@@ -1,0 +1,105 @@
+import { PaliGemmaError, nearest, type OnProgress } from "@paligemma/core";
+import { blobSource, memorySource, type ByteSource, type ModelFiles } from "@paligemma/weights";
+import { files as embedded } from "virtual:tiny-shapes";
+import { keptFiles } from "./kept-files.ts";
+import type { ModelChoice } from "./protocol.ts";
+
+/** What reading a model may need. */
+export interface OpenOptions {
+  readonly onProgress: OnProgress;
+  readonly signal: AbortSignal;
+}
+
+/** The files of a chosen model. */
+export async function openChoice(choice: ModelChoice, options: OpenOptions): Promise<ModelFiles> {
+  switch (choice.kind) {
+    case "tiny-shapes":
+      return await embeddedFiles(options);
+    case "folder":
+      return folderFiles(choice);
+    case "hub": {
+      // Only who asks for a model of the Hub loads the code that talks to it.
+      const { parseRepository, remoteFiles } = await import("@paligemma/hub");
+      const { id, revision } = parseRepository(choice.repository);
+      const asking = { signal: options.signal, ...(choice.token && { token: choice.token }) };
+      // What is kept is kept by commit: a branch may move on while its files keep their sizes.
+      const remote = await remoteFiles(id, { ...asking, revision: (await commitOf(id, revision, asking)) ?? revision });
+      return await keptFiles(remote, options.onProgress);
+    }
+  }
+}
+
+/** The commit that a revision is at; undefined where the Hub does not say, and then tells why when it is asked for files. */
+async function commitOf(
+  id: string,
+  revision: string,
+  { signal, token }: { readonly signal: AbortSignal; readonly token?: string },
+): Promise<string | undefined> {
+  const address = `https://huggingface.co/api/models/${id}/revision/${encodeURIComponent(revision)}`;
+  const response = await fetch(address, {
+    signal,
+    ...(token && { headers: { authorization: `Bearer ${token}` } }),
+  }).catch(() => undefined);
+  signal.throwIfAborted();
+  if (!response?.ok) return undefined;
+  const { sha } = (await response.json()) as { sha?: unknown };
+  return typeof sha === "string" && /^[0-9a-f]{40}$/.test(sha) ? sha : undefined;
+}
+
+/** The embedded model, fetched whole and checked: it is small, and a service worker can then keep it. */
+async function embeddedFiles({ onProgress, signal }: OpenOptions): Promise<ModelFiles> {
+  const total = embedded.reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  const load = async ({ path, at, size, sha256 }: (typeof embedded)[number]): Promise<[string, ByteSource]> => {
+    // Scripts lie in assets/, models beside the page.
+    const response = await fetch(new URL(import.meta.env.DEV ? `/${at}` : `../${at}`, self.location.href), { signal });
+    if (!response.ok || !response.body) {
+      throw new PaliGemmaError(
+        "web/model",
+        `${path} of the built-in model did not arrive (${response.status}). Check the connection and reload the page.`,
+      );
+    }
+    const bytes = new Uint8Array(size);
+    let filled = 0;
+    const reader = response.body.getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      if (filled + part.value.length > size) break;
+      bytes.set(part.value, filled);
+      filled += part.value.length;
+      done += part.value.length;
+      onProgress({ task: "read the model", done, total, unit: "bytes" });
+    }
+    if (filled !== size || (await hash(bytes)) !== sha256) {
+      throw new PaliGemmaError(
+        "web/model",
+        `${path} of the built-in model arrived damaged. Reload the page; if that does not help, clear its data in the browser's settings.`,
+      );
+    }
+    return [path, memorySource(bytes, path)];
+  };
+  return filesOf("tiny-shapes", new Map(await Promise.all(embedded.map(load))));
+}
+
+function folderFiles({ name, files }: Extract<ModelChoice, { kind: "folder" }>): ModelFiles {
+  return filesOf(name, new Map(files.map(({ path, file }) => [path, blobSource(file, path)])));
+}
+
+function filesOf(name: string, sources: ReadonlyMap<string, ByteSource>): ModelFiles {
+  return {
+    name,
+    paths: new Set(sources.keys()),
+    open(path) {
+      const source = sources.get(path);
+      if (source) return Promise.resolve(source);
+      const meant = nearest(path, sources.keys());
+      return Promise.reject(
+        new PaliGemmaError("weights/no-file", `${name} has no ${path}${meant ? `; the nearest is ${meant}` : ""}`),
+      );
+    },
+  };
+}
+
+async function hash(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

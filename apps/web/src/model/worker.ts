@@ -1,0 +1,79 @@
+// First of all: what follows defines classes with these symbols.
+// oxlint-disable-next-line import/no-unassigned-import
+import "../polyfill.ts";
+import { PaliGemmaError, isPaliGemmaError, type Progress } from "@paligemma/core";
+import { answerQuestion } from "./answer.ts";
+import { forgetModels } from "./block-store.ts";
+import { loadChoice, type OpenModel } from "./load.ts";
+import type { Fault, FromModel, ToModel } from "./protocol.ts";
+
+// Everything that takes time happens here: the page only shows. One thing after another, in the order asked for.
+
+let model: OpenModel | undefined;
+let queue: Promise<void> = Promise.resolve();
+const running = new Map<number, AbortController>();
+
+self.addEventListener("message", ({ data }: MessageEvent<ToModel>) => {
+  if (data.kind === "cancel") return running.get(data.id)?.abort(new PaliGemmaError("web/cancelled", "stopped"));
+  if (data.kind === "forget") return void (queue = queue.then(forgetModels));
+  const abort = new AbortController();
+  running.set(data.id, abort);
+  queue = queue.then(() => handle(data, abort.signal)).finally(() => running.delete(data.id));
+});
+
+async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signal: AbortSignal): Promise<void> {
+  const { id } = request;
+  try {
+    signal.throwIfAborted();
+    if (request.kind === "load") {
+      await model?.dispose();
+      model = undefined;
+      const onProgress = (progress: Progress): void => post({ kind: "progress", id, progress });
+      model = await loadChoice(request.choice, request.machine, { onProgress, signal });
+      post({ kind: "loaded", id, model: model.about, assets: assets() });
+      if (request.choice.kind === "tiny-shapes") warmUp(model);
+    } else {
+      if (!model) throw new PaliGemmaError("web/no-model", "no model is loaded; choose one first");
+      const answer = await answerQuestion(model, request.question, request.picture, {
+        signal,
+        onText: (text) => post({ kind: "text", id, text }),
+        onFound: (found, size) => post({ kind: "found", id, found, size }),
+      });
+      post({ kind: "answered", id, answer });
+    }
+  } catch (error) {
+    // A device that is gone takes its model with it.
+    if (isPaliGemmaError(error, "backend/device-lost")) model = undefined;
+    post({ kind: "failed", id, fault: faultOf(error) });
+  }
+}
+
+/**
+ * Asks the built-in model something that nobody waits for: the GPU's programs are compiled at their first use, which is
+ * most of the time of a first answer.
+ */
+function warmUp(open: OpenModel): void {
+  queue = queue.then(async () => {
+    const image = { data: new Uint8Array(16 * 16 * 3), width: 16, height: 16, channels: 3 } as const;
+    // What goes wrong here goes wrong again when somebody asks, and is told then.
+    if (model === open) await open.model.caption(image, { maxNewTokens: 3 }).catch(() => undefined);
+  });
+}
+
+/** Addresses of everything that this thread loaded from the page's own server, for the service worker to keep. */
+function assets(): string[] {
+  const { origin } = self.location;
+  return performance
+    .getEntriesByType("resource")
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(origin));
+}
+
+function faultOf(error: unknown): Fault {
+  if (isPaliGemmaError(error)) return { code: error.code, message: error.message.slice(error.code.length + 2) };
+  return { code: "web/fault", message: error instanceof Error ? error.message : String(error) };
+}
+
+function post(message: FromModel): void {
+  self.postMessage(message);
+}

@@ -1,0 +1,86 @@
+import { element } from "../ui/elements.ts";
+import type { Found } from "../model/protocol.ts";
+import { drawFound } from "./drawing.ts";
+import type { Incoming } from "./intake.ts";
+
+/** Pictures narrower than this are shown larger than they are. */
+const SMALL = 560;
+
+/** The picture that is being asked about, with the drawing over it. */
+export class PictureView {
+  readonly #image = element("picture", HTMLImageElement);
+  readonly #overlay = element("overlay", HTMLCanvasElement);
+  readonly #toggle = element("overlay-toggle", HTMLButtonElement);
+  #picture: Incoming | undefined;
+  #found: readonly Found[] = [];
+  #lit: number | undefined;
+
+  constructor() {
+    this.#toggle.addEventListener("click", () => {
+      const on = this.#toggle.getAttribute("aria-pressed") !== "true";
+      this.#toggle.setAttribute("aria-pressed", String(on));
+      this.#overlay.hidden = !on;
+    });
+    new ResizeObserver(() => this.#draw()).observe(this.#image);
+  }
+
+  get picture(): Incoming | undefined {
+    return this.#picture;
+  }
+
+  /** Shows a picture; rejects where the browser cannot. */
+  async show(picture: Incoming): Promise<void> {
+    const address = URL.createObjectURL(picture.blob);
+    const old = this.#image.src;
+    this.#image.src = address;
+    try {
+      await this.#image.decode();
+    } catch (error) {
+      URL.revokeObjectURL(address);
+      this.#image.src = old;
+      throw error;
+    }
+    if (old.startsWith("blob:")) URL.revokeObjectURL(old);
+    this.#picture = picture;
+    this.#image.alt = "Your picture";
+    this.#image.classList.toggle("small", this.#image.naturalWidth < SMALL);
+    element("picture-name", HTMLElement).textContent =
+      `${picture.name} · ${this.#image.naturalWidth} × ${this.#image.naturalHeight}`;
+    element("empty", HTMLElement).hidden = true;
+    element("shown", HTMLElement).hidden = false;
+    this.draw([]);
+  }
+
+  /** Says in words what the picture shows. */
+  describe(text: string): void {
+    this.#image.alt = text;
+  }
+
+  /** Draws what was found over the picture; `lit` brings one object forward. */
+  draw(found: readonly Found[], lit?: number): void {
+    this.#found = found;
+    this.#lit = lit;
+    this.#toggle.hidden = found.length === 0;
+    this.#draw();
+  }
+
+  #draw(): void {
+    const { clientWidth, clientHeight, offsetLeft, offsetTop } = this.#image;
+    const scale = devicePixelRatio;
+    this.#overlay.width = Math.round(clientWidth * scale);
+    this.#overlay.height = Math.round(clientHeight * scale);
+    Object.assign(this.#overlay.style, {
+      width: `${clientWidth}px`,
+      height: `${clientHeight}px`,
+      left: `${offsetLeft}px`,
+      top: `${offsetTop}px`,
+    });
+    if (this.#found.length === 0 || clientWidth === 0) return;
+    drawFound(
+      this.#overlay.getContext("2d")!,
+      this.#found,
+      { width: this.#overlay.width, height: this.#overlay.height, scale },
+      this.#lit,
+    );
+  }
+}
