@@ -23,10 +23,14 @@ export async function readScenes(): Promise<readonly Scene[]> {
   return JSON.parse(await readFile(new URL("evaluation/truth.json", import.meta.url), "utf8")) as Scene[];
 }
 
-/** Runs every task of the scenes through our own runtime, greedy, in batches of mixed tasks. */
-export async function evaluate(scenes: readonly Scene[], onProgress?: (done: number, total: number) => void): Promise<readonly Result[]> {
+/** Runs every task of the scenes through our own runtime, greedy, in batches of mixed tasks; the model's folder may be another. */
+export async function evaluate(
+  scenes: readonly Scene[],
+  onProgress?: (done: number, total: number) => void,
+  modelFolder: string = fileURLToPath(folder),
+): Promise<readonly Result[]> {
   await using backend = await createNodeBackend();
-  await using model = await loadPaliGemma(fileURLToPath(folder), { backend });
+  await using model = await loadPaliGemma(modelFolder, { backend });
   const codec = await loadMaskCodec(new Uint8Array(await readFile(new URL("mask-codec.safetensors", folder))), { sha256: null });
   const jobs = scenes.flatMap((scene) => scene.tasks.map((task) => ({ scene, task })));
   const results: Result[] = [];

@@ -51,6 +51,7 @@ const PRECISIONS = [
   ["bfloat16", 2],
   ["float16", 2],
 ] as const;
+const QUANTIZED = new Set(["int4", "int8"]);
 /** The token table again, which some files hold as the output layer too. */
 const TIED_HEAD = "language_model.lm_head.weight";
 
@@ -61,6 +62,7 @@ export async function inspectModel(files: ModelFiles, signal: AbortSignal): Prom
   const { vision, text } = config;
   const parameters = parameterCount(config);
   const elementTypes = "checkpoint" in opened ? bytesByType(opened.checkpoint, config) : {};
+  const quantized = Object.keys(elementTypes).some((type) => QUANTIZED.has(type));
   const cacheNumbers = 2 * text.numHiddenLayers * text.numKeyValueHeads * text.headDim * 1000;
   return {
     family: text.modelType === "gemma2" ? "PaliGemma 2" : "PaliGemma 1",
@@ -78,11 +80,13 @@ export async function inspectModel(files: ModelFiles, signal: AbortSignal): Prom
     parameters,
     parametersInFiles: "checkpoint" in opened ? countNumbers(opened.checkpoint, config) : null,
     elementTypes,
-    memory: PRECISIONS.map(([precision, bytes]) => ({
-      precision,
-      weights: parameters * bytes,
-      cachePer1000Tokens: cacheNumbers * bytes,
-    })),
+    memory: quantized
+      ? [{ precision: "as stored", weights: sum(Object.values(elementTypes)), cachePer1000Tokens: cacheNumbers * 4 }]
+      : PRECISIONS.map(([precision, bytes]) => ({
+          precision,
+          weights: parameters * bytes,
+          cachePer1000Tokens: cacheNumbers * bytes,
+        })),
     weightFiles: await weightPaths(files, signal),
     problems: [
       ...fileProblems(files),
@@ -139,7 +143,11 @@ function countNumbers(checkpoint: Checkpoint, config: PaliGemmaConfig): number {
   const refs = [...checkpoint.tensors.values()].filter(
     ({ name }) => !packed.has(name) && !(config.text.tieWordEmbeddings && name === TIED_HEAD),
   );
-  return [...refs.map(({ shape }) => shape), ...whole].reduce((sum, shape) => sum + sizeOf(shape), 0);
+  return sum([...refs.map(({ shape }) => shape), ...whole].map(sizeOf));
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
 }
 
 function bytesByType(checkpoint: Checkpoint, config: PaliGemmaConfig): Readonly<Record<string, number>> {
