@@ -1,4 +1,4 @@
-import type { Feeds, RunResult, Tensor } from "@paligemma/backend";
+import type { RunResult, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, fromFloat32, zeros, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
@@ -218,7 +218,7 @@ export class DecoderState implements Disposable {
       ...this.#images(ids, prompt),
     };
     if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
-    const result = await session.run(feeds as Feeds, { host: [output], into: this.#cache.present(tokens), ...(this.#signal && { signal: this.#signal }) });
+    const result = await session.run(feeds, { host: [output], into: this.#cache.present(tokens), ...(this.#signal && { signal: this.#signal }) });
     this.#cache.length += tokens;
     this.#positions = this.#positions.map((before, b) => before + valid[b]!.subarray(past).reduce((sum, v) => sum + v, 0));
     this.#valid = valid;

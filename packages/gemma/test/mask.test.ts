@@ -16,7 +16,7 @@ function rows(valid: string, types: string | undefined, options: { window?: numb
   });
   expect(shape).toEqual([1, 1, tokens, valid.length]);
   return Array.from({ length: tokens }, (_, t) =>
-    Array.from(data.subarray(t * valid.length, (t + 1) * valid.length), (v) => (Number(v) === 0 ? 1 : 0)).join(""),
+    Array.from({ length: valid.length }, (_column, v) => (Number(data[t * valid.length + v]) === 0 ? 1 : 0)).join(""),
   );
 }
 
