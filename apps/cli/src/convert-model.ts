@@ -121,7 +121,7 @@ async function openFilesOrFile(
     return openFiles(from, options);
   const folder = await folderFiles(dirname(from));
   const paths = new Set([...COMPANIONS.filter((path) => folder.paths.has(path)), basename(from)]);
-  return { name: from, paths, open: folder.open };
+  return { name: from, paths, open: (path, signal) => folder.open(path, signal) };
 }
 
 function refuseToOverwrite(out: string): void {

@@ -19,12 +19,14 @@ beforeEach(async () => {
 });
 
 const convert = (...args: string[]): Promise<Run> => paligemma(["convert", ...args], { cwd: folder });
-const config = async (path: string): Promise<Record<string, unknown>> => JSON.parse(await readFile(join(folder, path, "config.json"), "utf8"));
+const config = async (path: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await readFile(join(folder, path, "config.json"), "utf8"));
 const open = async (path: string): Promise<Checkpoint> => canonicalNames(await openCheckpoint(path));
 
 async function expectSame(a: Checkpoint, b: Checkpoint, except: readonly string[] = []): Promise<void> {
   expect([...a.tensors.keys()].toSorted()).toEqual([...b.tensors.keys()].toSorted());
-  for (const name of a.tensors.keys()) if (!except.includes(name)) expect([name, await a.read(name)]).toEqual([name, await b.read(name)]);
+  for (const name of a.tensors.keys())
+    if (!except.includes(name)) expect([name, await a.read(name)]).toEqual([name, await b.read(name)]);
 }
 
 describe("convert", () => {
@@ -33,12 +35,21 @@ describe("convert", () => {
     expect(there).toMatchObject({ code: 0, stderr: "" });
     expect(there.stdout).toContain("tensors");
     const back = await convert("tiny.npz", "--like", TINY, "--out", "back", "--json");
-    expect(JSON.parse(back.stdout)).toMatchObject({ model: "tiny.npz", out: "back", files: ["model.safetensors"], adapter: null, untied: false });
+    expect(JSON.parse(back.stdout)).toMatchObject({
+      model: "tiny.npz",
+      out: "back",
+      files: ["model.safetensors"],
+      adapter: null,
+      untied: false,
+    });
     const table = "language_model.model.embed_tokens.weight";
     const [given, got] = [await open(TINY), await open(join(folder, "back"))];
     await expectSame(given, got, [table]);
     // big_vision has no rows from the image token on.
-    const [before, after] = [(await given.read(table)).data.slice(0, 256 * 32), (await got.read(table)).data.slice(0, 256 * 32)];
+    const [before, after] = [
+      (await given.read(table)).data.slice(0, 256 * 32),
+      (await got.read(table)).data.slice(0, 256 * 32),
+    ];
     expect(after).toEqual(before);
     expect(await readdir(folder)).toEqual(["back", "tiny.npz"]);
   });
@@ -47,7 +58,11 @@ describe("convert", () => {
     expect((await convert(TINY, "--out", "half", "--dtype", "bfloat16")).code).toBe(0);
     const { tensors } = await open(join(folder, "half"));
     expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(["bfloat16"]));
-    expect(await config("half")).toMatchObject({ dtype: "bfloat16", model_type: "paligemma", tie_word_embeddings: true });
+    expect(await config("half")).toMatchObject({
+      dtype: "bfloat16",
+      model_type: "paligemma",
+      tie_word_embeddings: true,
+    });
   });
 
   it("merges an adapter, and takes the tokenizer along", async () => {
