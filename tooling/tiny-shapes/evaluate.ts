@@ -6,7 +6,9 @@
 import { parseArgs } from "node:util";
 import { evaluate, readScenes, tabulate } from "./evaluation.ts";
 
-const { values } = parseArgs({ options: { json: { type: "boolean" }, wrong: { type: "boolean" }, model: { type: "string" } } });
+const { values } = parseArgs({
+  options: { json: { type: "boolean" }, wrong: { type: "boolean" }, model: { type: "string" } },
+});
 const scenes = await readScenes();
 const report = (done: number, total: number): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} `);
@@ -21,9 +23,12 @@ if (values.json) {
   const number = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(3)).padStart(9);
   console.log(`${"".padEnd(16)}  count     right  box IoU  mask IoU`);
   for (const { heading, count, right, boxIou, maskIou } of tabulate(results)) {
-    console.log(`${heading.padEnd(16)}${String(count).padStart(7)}  ${percent(right)}${number(boxIou)}${number(maskIou)}`);
+    console.log(
+      `${heading.padEnd(16)}${String(count).padStart(7)}  ${percent(right)}${number(boxIou)}${number(maskIou)}`,
+    );
   }
   if (values.wrong) {
-    for (const r of results.filter((each) => !each.right)) console.log(`${r.file} ${r.prefix}\n  expected ${r.expected}\n  answered ${r.text}`);
+    for (const r of results.filter((each) => !each.right))
+      console.log(`${r.file} ${r.prefix}\n  expected ${r.expected}\n  answered ${r.text}`);
   }
 }

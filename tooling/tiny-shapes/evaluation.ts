@@ -31,16 +31,28 @@ export async function evaluate(
 ): Promise<readonly Result[]> {
   await using backend = await createNodeBackend();
   await using model = await loadPaliGemma(modelFolder, { backend });
-  const codec = await loadMaskCodec(new Uint8Array(await readFile(new URL("mask-codec.safetensors", folder))), { sha256: null });
+  const codec = await loadMaskCodec(new Uint8Array(await readFile(new URL("mask-codec.safetensors", folder))), {
+    sha256: null,
+  });
   const jobs = scenes.flatMap((scene) => scene.tasks.map((task) => ({ scene, task })));
   const results: Result[] = [];
   for (let start = 0; start < jobs.length; start += BATCH) {
     const batch = jobs.slice(start, start + BATCH);
-    const asks = batch.map(({ scene, task }) => ({ image: new URL(`evaluation/${scene.file}`, import.meta.url), prompt: task.prefix }));
+    const asks = batch.map(({ scene, task }) => ({
+      image: new URL(`evaluation/${scene.file}`, import.meta.url),
+      prompt: task.prefix,
+    }));
     const answers = await model.generate(asks);
     batch.forEach(({ scene, task }, i) => {
       const { text } = answers[i]!;
-      results.push({ file: scene.file, kind: task.kind, prefix: task.prefix, expected: task.suffix, text, ...score(scene, task, text, codec) });
+      results.push({
+        file: scene.file,
+        kind: task.kind,
+        prefix: task.prefix,
+        expected: task.suffix,
+        text,
+        ...score(scene, task, text, codec),
+      });
     });
     onProgress?.(results.length, jobs.length);
   }
@@ -58,7 +70,8 @@ export interface Row {
 
 /** Shares and means by heading, and by kind of task. */
 export function tabulate(results: readonly Result[]): readonly Row[] {
-  const mean = (values: readonly number[]): number | undefined => (values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length);
+  const mean = (values: readonly number[]): number | undefined =>
+    values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
   const row = (heading: string, of: readonly Result[]): Row => ({
     heading,
     count: of.length,
@@ -68,7 +81,17 @@ export function tabulate(results: readonly Result[]): readonly Row[] {
   });
   const kinds = [...new Set(results.map((r) => r.kind))];
   return [
-    ...["caption", "answer", "detect", "segment"].map((heading) => row(heading, results.filter((r) => headingOf(r.kind) === heading))),
-    ...kinds.map((kind) => row(`  ${kind}`, results.filter((r) => r.kind === kind))),
+    ...["caption", "answer", "detect", "segment"].map((heading) =>
+      row(
+        heading,
+        results.filter((r) => headingOf(r.kind) === heading),
+      ),
+    ),
+    ...kinds.map((kind) =>
+      row(
+        `  ${kind}`,
+        results.filter((r) => r.kind === kind),
+      ),
+    ),
   ];
 }

@@ -1,12 +1,25 @@
 import { boxIou, parseDetections, type Detection } from "@paligemma/parsers";
-import { decodeSegments, emptyMask, maskFromRle, maskIou, unionMasks, type Mask, type MaskCodec } from "@paligemma/masks";
+import {
+  decodeSegments,
+  emptyMask,
+  maskFromRle,
+  maskIou,
+  unionMasks,
+  type Mask,
+  type MaskCodec,
+} from "@paligemma/masks";
 
 /** A scene of the evaluation set, as make_evaluation.py writes it. */
 export interface Scene {
   readonly file: string;
   readonly width: number;
   readonly height: number;
-  readonly things: readonly { readonly shape: string; readonly color: string; readonly box: readonly number[]; readonly mask: readonly number[] }[];
+  readonly things: readonly {
+    readonly shape: string;
+    readonly color: string;
+    readonly box: readonly number[];
+    readonly mask: readonly number[];
+  }[];
   readonly tasks: readonly { readonly kind: string; readonly prefix: string; readonly suffix: string }[];
 }
 
@@ -33,7 +46,9 @@ export function score(scene: Scene, task: Scene["tasks"][number], text: string, 
   const truth = parseDetections(task.suffix).items.map((item, i) => ({ ...item, box: trueBox(scene, task, item, i) }));
   const labels = (items: readonly Detection[]): string => items.map((item) => item.label).join("\n");
   const right = found.rest === "" && labels(found.items) === labels(truth);
-  const ious = truth.map((item, i) => (found.items[i]?.label === item.label ? boxIou(found.items[i].box, item.box) : 0));
+  const ious = truth.map((item, i) =>
+    found.items[i]?.label === item.label ? boxIou(found.items[i].box, item.box) : 0,
+  );
   return heading === "segment" ? { right, ious, maskIou: unionIou(scene, task, found.items, codec) } : { right, ious };
 }
 
@@ -51,8 +66,11 @@ function trueBox(scene: Scene, task: Scene["tasks"][number], item: Detection, in
 
 function unionIou(scene: Scene, task: Scene["tasks"][number], found: readonly Detection[], codec: MaskCodec): number {
   const size = { width: scene.width, height: scene.height };
-  const union = (masks: readonly Mask[]): Mask => (masks.length > 0 ? unionMasks(masks) : emptyMask(size.width, size.height));
-  const truth = union(asked(scene, task).map((thing) => maskFromRle({ size: [scene.height, scene.width], counts: [...thing.mask] })));
+  const union = (masks: readonly Mask[]): Mask =>
+    masks.length > 0 ? unionMasks(masks) : emptyMask(size.width, size.height);
+  const truth = union(
+    asked(scene, task).map((thing) => maskFromRle({ size: [scene.height, scene.width], counts: [...thing.mask] })),
+  );
   const objects = found.filter((item): item is Detection & { codes: readonly number[] } => item.codes !== undefined);
   return maskIou(union(decodeSegments(codec, objects, size).map((object) => object.mask)), truth);
 }

@@ -89,5 +89,9 @@ export function viewAs<D extends DType>(dtype: D, bytes: Uint8Array): ArrayTypes
   }
   // Not bytes.slice(): that of a Node Buffer shares its memory.
   const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
-  return new constructor(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width) as ArrayTypes[D];
+  return new constructor(
+    aligned.buffer as ArrayBuffer,
+    aligned.byteOffset,
+    aligned.byteLength / width,
+  ) as ArrayTypes[D];
 }

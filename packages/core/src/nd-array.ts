@@ -18,7 +18,10 @@ export function sizeOf(shape: readonly number[]): number {
 export function ndArray<D extends DType>(dtype: D, shape: readonly number[], data: ArrayTypes[D]): NdArray<D> {
   const slots = bitsOf(dtype) === 4 ? Math.ceil(sizeOf(shape) / 2) : sizeOf(shape);
   if (data.length !== slots) {
-    throw new PaliGemmaError("core/shape", `data has ${data.length} elements, the shape [${shape.join(", ")}] of ${dtype} needs ${slots}`);
+    throw new PaliGemmaError(
+      "core/shape",
+      `data has ${data.length} elements, the shape [${shape.join(", ")}] of ${dtype} needs ${slots}`,
+    );
   }
   return { dtype, shape, data };
 }
@@ -31,7 +34,8 @@ export function zeros<D extends DType>(dtype: D, shape: readonly number[]): NdAr
 /** Any floating-point or integer array (not 4-bit) as float32; a float32 array is returned as it is. */
 export function toFloat32(array: NdArray): NdArray<"float32"> {
   if (array.dtype === "float32") return array as NdArray<"float32">;
-  if (bitsOf(array.dtype) === 4) throw new PaliGemmaError("core/dtype", `${array.dtype} is packed and has no value by itself`);
+  if (bitsOf(array.dtype) === 4)
+    throw new PaliGemmaError("core/dtype", `${array.dtype} is packed and has no value by itself`);
   const read = array.dtype === "float16" ? fromFloat16 : array.dtype === "bfloat16" ? fromBfloat16 : Number;
   const data = new Float32Array(array.data.length);
   for (let i = 0; i < data.length; i++) data[i] = read(array.data[i] as never);
@@ -39,7 +43,10 @@ export function toFloat32(array: NdArray): NdArray<"float32"> {
 }
 
 /** float32 values rounded to a floating-point format. */
-export function fromFloat32<D extends "float32" | "float16" | "bfloat16">(array: NdArray<"float32">, dtype: D): NdArray<D> {
+export function fromFloat32<D extends "float32" | "float16" | "bfloat16">(
+  array: NdArray<"float32">,
+  dtype: D,
+): NdArray<D> {
   if (dtype === "float32") return array as NdArray as NdArray<D>;
   const write = dtype === "float16" ? toFloat16 : toBfloat16;
   const data = new Uint16Array(array.data.length);

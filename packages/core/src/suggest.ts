@@ -23,7 +23,10 @@ function editDistance(a: string, b: string): number {
 }
 
 /** Keys of `options` that are not in `known`, with the nearest known name for each. */
-export function unknownKeys(options: object, known: readonly string[]): readonly { readonly key: string; readonly meant: string | undefined }[] {
+export function unknownKeys(
+  options: object,
+  known: readonly string[],
+): readonly { readonly key: string; readonly meant: string | undefined }[] {
   return Object.keys(options)
     .filter((key) => !known.includes(key))
     .map((key) => ({ key, meant: nearest(key, known) }));

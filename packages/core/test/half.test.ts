@@ -6,7 +6,8 @@ describe("float16", () => {
     for (let bits = 0; bits < 65_536; bits++) {
       const value = fromFloat16(bits);
       if (Number.isNaN(value)) expect(Number.isNaN(fromFloat16(toFloat16(value)))).toBe(true);
-      else if (toFloat16(value) !== bits) expect.fail(`${bits.toString(16)} came back as ${toFloat16(value).toString(16)}`);
+      else if (toFloat16(value) !== bits)
+        expect.fail(`${bits.toString(16)} came back as ${toFloat16(value).toString(16)}`);
     }
   });
 
@@ -39,7 +40,8 @@ describe("bfloat16", () => {
     for (let bits = 0; bits < 65_536; bits++) {
       const value = fromBfloat16(bits);
       if (Number.isNaN(value)) expect(Number.isNaN(fromBfloat16(toBfloat16(value)))).toBe(true);
-      else if (toBfloat16(value) !== bits) expect.fail(`${bits.toString(16)} came back as ${toBfloat16(value).toString(16)}`);
+      else if (toBfloat16(value) !== bits)
+        expect.fail(`${bits.toString(16)} came back as ${toBfloat16(value).toString(16)}`);
     }
   });
 

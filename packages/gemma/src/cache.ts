@@ -13,7 +13,11 @@ export function rowPicker(backend: Backend, config: GemmaConfig): () => Promise<
   return () => {
     session ??= backend.compile(
       buildGraph("pick-rows", backend.target, (g) => ({
-        picked: gather(g.input("x", g.target.compute, ["past", "batch", width]), g.input("parents", "int64", ["rows"]), 1),
+        picked: gather(
+          g.input("x", g.target.compute, ["past", "batch", width]),
+          g.input("parents", "int64", ["rows"]),
+          1,
+        ),
       })),
     );
     return session;
@@ -58,10 +62,16 @@ export class KeyValueCache implements Disposable {
   async reserve(tokens: number): Promise<void> {
     const needed = this.length + tokens;
     if (needed <= this.#capacity) return;
-    const bigger = await KeyValueCache.create(this.#backend, this.#config, this.batch, Math.max(needed, this.#capacity * 2));
+    const bigger = await KeyValueCache.create(
+      this.#backend,
+      this.#config,
+      this.batch,
+      Math.max(needed, this.#capacity * 2),
+    );
     try {
       for (const [i, tensor] of this.#tensors.entries()) {
-        if (this.length > 0) await this.#backend.copy(tensor.rows(0, this.length), bigger.#tensors[i]!.rows(0, this.length));
+        if (this.length > 0)
+          await this.#backend.copy(tensor.rows(0, this.length), bigger.#tensors[i]!.rows(0, this.length));
       }
     } catch (error) {
       bigger.dispose();
@@ -79,7 +89,9 @@ export class KeyValueCache implements Disposable {
 
   /** Where `tokens` new positions go, under the names of the graph's outputs. `reserve` first, `length +=` after the run. */
   present(tokens: number): Record<string, Tensor> {
-    return Object.fromEntries(this.#names.map((name, i) => [`present.${name}`, this.#tensors[i]!.rows(this.length, this.length + tokens)]));
+    return Object.fromEntries(
+      this.#names.map((name, i) => [`present.${name}`, this.#tensors[i]!.rows(this.length, this.length + tokens)]),
+    );
   }
 
   /** A new cache whose row i is row `parents[i]` of this one. */
@@ -87,9 +99,16 @@ export class KeyValueCache implements Disposable {
     const picked = await KeyValueCache.create(this.#backend, this.#config, parents.length, this.#capacity);
     try {
       if (this.length > 0) {
-        const index = { dtype: "int64", shape: [parents.length], data: BigInt64Array.from(parents.map(BigInt)) } as const;
+        const index = {
+          dtype: "int64",
+          shape: [parents.length],
+          data: BigInt64Array.from(parents.map(BigInt)),
+        } as const;
         for (const [i, tensor] of this.#tensors.entries()) {
-          await picker.run({ x: tensor.rows(0, this.length), parents: index }, { into: { picked: picked.#tensors[i]!.rows(0, this.length) } });
+          await picker.run(
+            { x: tensor.rows(0, this.length), parents: index },
+            { into: { picked: picked.#tensors[i]!.rows(0, this.length) } },
+          );
         }
       }
     } catch (error) {

@@ -57,7 +57,12 @@ export function hasWindow(c: GemmaConfig): boolean {
  * [batch, tokens, 1]. Outputs: `logits` [asked, vocabulary], `next` int64 [asked], and the new rows
  * `present.{i}.key`, `present.{i}.value` [tokens, batch, width].
  */
-export function gemmaGraph(config: GemmaConfig, target: Target, checkpoint?: Checkpoint, options: DecoderGraphOptions = {}): GraphModel {
+export function gemmaGraph(
+  config: GemmaConfig,
+  target: Target,
+  checkpoint?: Checkpoint,
+  options: DecoderGraphOptions = {},
+): GraphModel {
   return buildGraph("gemma", target, (g) => {
     const root = checkpoint ? checkpointWeights(g, checkpoint) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
@@ -101,7 +106,12 @@ function pastInputs(g: Graph, c: GemmaConfig): KeyValues[] {
 }
 
 function presentOutputs(present: readonly KeyValues[]): Record<string, Value> {
-  return Object.fromEntries(present.flatMap(({ key, value }, i) => [[`present.${i}.key`, key], [`present.${i}.value`, value]]));
+  return Object.fromEntries(
+    present.flatMap(({ key, value }, i) => [
+      [`present.${i}.key`, key],
+      [`present.${i}.value`, value],
+    ]),
+  );
 }
 
 /** Rows of the token table times √hidden. The table stays in the file's format; only the rows are converted. */

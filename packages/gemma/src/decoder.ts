@@ -38,7 +38,11 @@ export interface GemmaDecoder extends AsyncDisposable {
    * Logits of chosen positions of a prompt, [asked, vocabulary]; `rows` count through the batch, row · tokens + position.
    * Throws `gemma/prompt` for a prompt that does not fit together.
    */
-  logits(prompt: Prompt, rows: readonly number[], options?: { readonly signal?: AbortSignal }): Promise<NdArray<"float32">>;
+  logits(
+    prompt: Prompt,
+    rows: readonly number[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<NdArray<"float32">>;
   dispose(): Promise<void>;
 }
 
@@ -65,7 +69,10 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, ...compile } = options;
   const images = imageTokenIndex !== undefined;
   const model = gemmaGraph(config, backend.target, canonicalNames(checkpoint), { images, finalSoftcap });
-  const session = await backend.compile(model, { ...(compile.onProgress && { onProgress: compile.onProgress }), ...(compile.signal && { signal: compile.signal }) });
+  const session = await backend.compile(model, {
+    ...(compile.onProgress && { onProgress: compile.onProgress }),
+    ...(compile.signal && { signal: compile.signal }),
+  });
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
   const parts: DecoderParts = { backend, config, session, picker: () => (picker ??= pick()), imageTokenIndex };
@@ -77,7 +84,10 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     config,
     start: (prompt, start) => new DecoderState(parts, checkPrompt(prompt, parts), start),
     async logits(prompt, rows, { signal } = {}) {
-      using state = new DecoderState(parts, checkPrompt(prompt, parts), { expectedTokens: 0, ...(signal && { signal }) });
+      using state = new DecoderState(parts, checkPrompt(prompt, parts), {
+        expectedTokens: 0,
+        ...(signal && { signal }),
+      });
       return await state.promptLogits(rows);
     },
     dispose,
@@ -93,30 +103,43 @@ export interface CheckedPrompt {
   readonly features: NdArray | Tensor | undefined;
 }
 
-function checkPrompt({ inputIds, attentionMask, tokenTypeIds, imageFeatures }: Prompt, { config, imageTokenIndex }: DecoderParts): CheckedPrompt {
+function checkPrompt(
+  { inputIds, attentionMask, tokenTypeIds, imageFeatures }: Prompt,
+  { config, imageTokenIndex }: DecoderParts,
+): CheckedPrompt {
   const [batch, tokens] = inputIds.shape;
   const fail = (what: string): never => {
     throw new PaliGemmaError("gemma/prompt", what);
   };
-  if (inputIds.shape.length !== 2 || !batch || !tokens) return fail(`inputIds are ${formatShape(inputIds.shape)}, a prompt is [batch, tokens] with at least one of each`);
+  if (inputIds.shape.length !== 2 || !batch || !tokens)
+    return fail(`inputIds are ${formatShape(inputIds.shape)}, a prompt is [batch, tokens] with at least one of each`);
   for (const [name, array] of Object.entries({ attentionMask, tokenTypeIds })) {
-    if (array && array.shape.join() !== inputIds.shape.join()) fail(`${name} is ${formatShape(array.shape)}, inputIds are ${formatShape(inputIds.shape)}; they must be alike`);
+    if (array && array.shape.join() !== inputIds.shape.join())
+      fail(`${name} is ${formatShape(array.shape)}, inputIds are ${formatShape(inputIds.shape)}; they must be alike`);
   }
   const rowsOf = (array: NdArray<"int64"> | undefined, missing: number): Uint8Array[] =>
     Array.from({ length: batch }, (_, b) =>
-      array ? Uint8Array.from(array.data.subarray(b * tokens, (b + 1) * tokens), Number) : new Uint8Array(tokens).fill(missing),
+      array
+        ? Uint8Array.from(array.data.subarray(b * tokens, (b + 1) * tokens), Number)
+        : new Uint8Array(tokens).fill(missing),
     );
-  const ids = Array.from({ length: batch }, (_, b) => Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number));
+  const ids = Array.from({ length: batch }, (_, b) =>
+    Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number),
+  );
   let images = 0;
   for (const row of ids) {
     for (const id of row) {
       if (id === imageTokenIndex) images++;
-      else if (id < 0 || id >= config.vocabSize) fail(`token id ${id} is outside the vocabulary of ${config.vocabSize}`);
+      else if (id < 0 || id >= config.vocabSize)
+        fail(`token id ${id} is outside the vocabulary of ${config.vocabSize}`);
     }
   }
   const valid = rowsOf(attentionMask, 1);
   valid.forEach((row, b) => row.includes(1) || fail(`row ${b} is all padding; give it at least one token`));
   const features = imageFeatures?.shape[0] ?? 0;
-  if (features !== images) fail(`Image features and image tokens do not match: tokens: ${images}, features: ${features}. Each image needs its block of image tokens in inputIds, and each block its image`);
+  if (features !== images)
+    fail(
+      `Image features and image tokens do not match: tokens: ${images}, features: ${features}. Each image needs its block of image tokens in inputIds, and each block its image`,
+    );
   return { ids, valid, types: rowsOf(tokenTypeIds, imageTokenIndex === undefined ? 1 : 0), features: imageFeatures };
 }

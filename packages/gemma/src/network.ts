@@ -1,5 +1,18 @@
 import type { GemmaConfig } from "@paligemma/config";
-import { add, attention, concat, geluTanh, linear, mul, rmsNorm, rotate, transpose, type RotaryTables, type Value, type Weights } from "@paligemma/graph";
+import {
+  add,
+  attention,
+  concat,
+  geluTanh,
+  linear,
+  mul,
+  rmsNorm,
+  rotate,
+  transpose,
+  type RotaryTables,
+  type Value,
+  type Weights,
+} from "@paligemma/graph";
 
 // Axes: b batch · t tokens of this run · past positions in the cache · total = past + t · d hidden size ·
 // h heads · k key-value heads · e head size · f intermediate size
@@ -27,7 +40,12 @@ export interface Context {
  * Gemma's decoder between embedding and head: x [b, t, d] → hidden [b, t, d] before the final norm, and the keys and values
  * of these tokens alone, [t, b, k · e] per layer. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
  */
-export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): { readonly hidden: Value; readonly present: readonly KeyValues[] } {
+export function gemma(
+  x: Value,
+  w: Weights,
+  c: GemmaConfig,
+  context: Context,
+): { readonly hidden: Value; readonly present: readonly KeyValues[] } {
   const block = c.modelType === "gemma2" ? gemma2Block : gemmaBlock;
   const present: KeyValues[] = [];
   for (let i = 0; i < c.numHiddenLayers; i++) x = block(x, w.at("layers", i), c, context, i, present);
@@ -35,24 +53,53 @@ export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): {
 }
 
 // In Gemma 1 the tensor called post_attention_layernorm is the norm before the perceptron.
-function gemmaBlock(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number, present: KeyValues[]): Value {
-  x = add(x, selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer, present));
+function gemmaBlock(
+  x: Value,
+  w: Weights,
+  c: GemmaConfig,
+  context: Context,
+  layer: number,
+  present: KeyValues[],
+): Value {
+  x = add(
+    x,
+    selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer, present),
+  );
   return add(x, mlp(rmsNorm(x, w.at("post_attention_layernorm"), c.rmsNormEps), w.at("mlp"), c));
 }
 
 // Gemma 2 normalises both before and after each part.
-function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number, present: KeyValues[]): Value {
+function gemma2Block(
+  x: Value,
+  w: Weights,
+  c: GemmaConfig,
+  context: Context,
+  layer: number,
+  present: KeyValues[],
+): Value {
   const norm = (y: Value, name: string): Value => rmsNorm(y, w.at(name), c.rmsNormEps);
   const mixed = selfAttention(norm(x, "input_layernorm"), w.at("self_attn"), c, context, layer, present);
   x = add(x, norm(mixed, "post_attention_layernorm"));
   return add(x, norm(mlp(norm(x, "pre_feedforward_layernorm"), w.at("mlp"), c), "post_feedforward_layernorm"));
 }
 
-function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number, present: KeyValues[]): Value {
+function selfAttention(
+  x: Value,
+  w: Weights,
+  c: GemmaConfig,
+  context: Context,
+  layer: number,
+  present: KeyValues[],
+): Value {
   const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim } = c;
   const past = context.past[layer]!;
   const q = rotate(linear(x, w.at("q_proj"), heads * headDim), context.positions, context.rotary, heads);
-  const k = rotate(linear(x, w.at("k_proj"), keyValueHeads * headDim), context.positions, context.rotary, keyValueHeads);
+  const k = rotate(
+    linear(x, w.at("k_proj"), keyValueHeads * headDim),
+    context.positions,
+    context.rotary,
+    keyValueHeads,
+  );
   const v = linear(x, w.at("v_proj"), keyValueHeads * headDim);
   const now: KeyValues = { key: positionFirst(k), value: positionFirst(v) };
   present.push(now);

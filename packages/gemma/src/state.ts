@@ -64,7 +64,8 @@ export class DecoderState implements Disposable {
   /** Takes in one token per row; with `parents`, new row i continues old row `parents[i]`. */
   async advance(tokens: readonly number[], parents?: readonly number[]): Promise<void> {
     this.#check();
-    if (parents && (parents.length !== this.rows || parents.some((parent, i) => parent !== i))) await this.#pick(parents);
+    if (parents && (parents.length !== this.rows || parents.some((parent, i) => parent !== i)))
+      await this.#pick(parents);
     this.#take(tokens.map((token) => [token]));
   }
 
@@ -103,7 +104,10 @@ export class DecoderState implements Disposable {
     const rest = count - waiting;
     if (rest > 0) {
       if (!this.#cache || rest > this.#cache.length) {
-        throw new PaliGemmaError("gemma/rollback", `cannot forget ${count} tokens, only ${(this.#cache?.length ?? 0) + waiting} are there`);
+        throw new PaliGemmaError(
+          "gemma/rollback",
+          `cannot forget ${count} tokens, only ${(this.#cache?.length ?? 0) + waiting} are there`,
+        );
       }
       this.#cache.length -= rest;
       this.#valid = this.#valid.map((row, b) => {
@@ -119,7 +123,10 @@ export class DecoderState implements Disposable {
   async fork(): Promise<DecoderState> {
     this.#check();
     const empty: CheckedPrompt = { ids: [], valid: [], types: [], features: undefined };
-    const twin = new DecoderState(this.#parts, this.#pending.prompt ?? empty, { expectedTokens: this.#room, ...(this.#signal && { signal: this.#signal }) });
+    const twin = new DecoderState(this.#parts, this.#pending.prompt ?? empty, {
+      expectedTokens: this.#room,
+      ...(this.#signal && { signal: this.#signal }),
+    });
     twin.#pending = { ids: this.#pending.ids.map((row) => [...row]), prompt: this.#pending.prompt };
     twin.#valid = [...this.#valid];
     twin.#positions = [...this.#positions];
@@ -151,7 +158,11 @@ export class DecoderState implements Disposable {
   }
 
   #take(runs: readonly (readonly number[])[]): void {
-    if (runs.length !== this.rows) throw new PaliGemmaError("gemma/rows", `${runs.length} rows of tokens for ${this.rows} rows; give one token per row, or parents`);
+    if (runs.length !== this.rows)
+      throw new PaliGemmaError(
+        "gemma/rows",
+        `${runs.length} rows of tokens for ${this.rows} rows; give one token per row, or parents`,
+      );
     this.#last = undefined;
     runs.forEach((run, row) => this.#pending.ids[row]!.push(...run));
   }
@@ -198,11 +209,16 @@ export class DecoderState implements Disposable {
     const { ids, prompt } = this.#pending;
     const batch = ids.length;
     const tokens = ids[0]!.length;
-    if (tokens === 0) throw new PaliGemmaError("gemma/order", "scores were asked for after a rollback; take in a token first");
+    if (tokens === 0)
+      throw new PaliGemmaError("gemma/order", "scores were asked for after a rollback; take in a token first");
     const valid = ids.map((_, b) => appended(this.#valid[b]!, prompt?.valid[b], tokens, 1));
     const past = valid[0]!.length - tokens;
     const limit = Math.min(config.maxPositionEmbeddings, 8192);
-    if (past + tokens >= limit) throw new PaliGemmaError("gemma/length", `prompt and answer reach ${past + tokens} positions, the model has ${limit}; ask for fewer tokens or a shorter prompt`);
+    if (past + tokens >= limit)
+      throw new PaliGemmaError(
+        "gemma/length",
+        `prompt and answer reach ${past + tokens} positions, the model has ${limit}; ask for fewer tokens or a shorter prompt`,
+      );
     const types = prompt && ids.map((_, b) => appended(new Uint8Array(0), prompt.types[b], tokens, 1));
     this.#cache ??= await KeyValueCache.create(backend, config, batch, tokens + this.#room);
     await this.#cache.reserve(tokens);
@@ -210,17 +226,29 @@ export class DecoderState implements Disposable {
     const { compute } = backend.target;
     const mask = { valid, tokens, compute, ...(types && { types }) };
     const feeds: Record<string, NdArray | Tensor> = {
-      input_ids: int64([batch, tokens], ids.flatMap((row) => row.map((id) => (id === this.#parts.imageTokenIndex ? 0 : id)))),
-      position_ids: int64([batch, tokens], ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!))),
+      input_ids: int64(
+        [batch, tokens],
+        ids.flatMap((row) => row.map((id) => (id === this.#parts.imageTokenIndex ? 0 : id))),
+      ),
+      position_ids: int64(
+        [batch, tokens],
+        ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!)),
+      ),
       mask: prefixLmMask(mask),
       logit_rows: int64([asked.length], asked),
       ...this.#cache.past(),
       ...this.#images(ids, prompt),
     };
     if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
-    const result = await session.run(feeds, { host: [output], into: this.#cache.present(tokens), ...(this.#signal && { signal: this.#signal }) });
+    const result = await session.run(feeds, {
+      host: [output],
+      into: this.#cache.present(tokens),
+      ...(this.#signal && { signal: this.#signal }),
+    });
     this.#cache.length += tokens;
-    this.#positions = this.#positions.map((before, b) => before + valid[b]!.subarray(past).reduce((sum, v) => sum + v, 0));
+    this.#positions = this.#positions.map(
+      (before, b) => before + valid[b]!.subarray(past).reduce((sum, v) => sum + v, 0),
+    );
     this.#valid = valid;
     this.#pending = { ids: ids.map(() => []), prompt: undefined };
     return result;
@@ -237,7 +265,11 @@ export class DecoderState implements Disposable {
     const shape = [ids.length, ids[0]!.length];
     const { compute } = backend.target;
     return {
-      image_features: features ? (features.dtype === "float32" && compute !== "float32" && "data" in features ? fromFloat32(features as NdArray<"float32">, compute) : features) : zeros(compute, [1, config.hiddenSize]),
+      image_features: features
+        ? features.dtype === "float32" && compute !== "float32" && "data" in features
+          ? fromFloat32(features as NdArray<"float32">, compute)
+          : features
+        : zeros(compute, [1, config.hiddenSize]),
       image_index: int64(shape, index),
       is_image: { dtype: "bool", shape: [...shape, 1], data: isImage },
     };

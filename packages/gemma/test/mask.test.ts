@@ -37,7 +37,13 @@ describe("prefixLmMask", () => {
   });
 
   it("limits the suffix, not the prefix, to the window", () => {
-    const expected = [...Array.from({ length: 7 }, () => "11111110000"), "00001111000", "00000111100", "00000011110", "00000001111"];
+    const expected = [
+      ...Array.from({ length: 7 }, () => "11111110000"),
+      "00001111000",
+      "00000111100",
+      "00000011110",
+      "00000001111",
+    ];
     expect(rows("11111111111", "00000001111", { window: 4 })).toEqual(expected);
   });
 

@@ -1,7 +1,12 @@
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaliGemmaError, bitsOf } from "@paligemma/core";
 import type { TensorRef } from "@paligemma/weights";
-import { ModelProtoSchema, type AttributeProtoSchema, type TensorProtoSchema, type ValueInfoProtoSchema } from "./generated/onnx-pb.ts";
+import {
+  ModelProtoSchema,
+  type AttributeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from "./generated/onnx-pb.ts";
 import type { Attribute, GraphModel, Initializer, Port } from "./graph.ts";
 import { ONNX_DTYPE } from "./operators/elementwise.ts";
 
@@ -43,11 +48,19 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
       inline += data.data.byteLength;
       return { ...base, rawData: new Uint8Array(data.data.buffer, data.data.byteOffset, data.data.byteLength) };
     }
-    if (!ref) throw new PaliGemmaError("graph/unbound", `${name} of the graph ${model.name} was declared without bytes; bind a checkpoint before compiling`);
+    if (!ref)
+      throw new PaliGemmaError(
+        "graph/unbound",
+        `${name} of the graph ${model.name} was declared without bytes; bind a checkpoint before compiling`,
+      );
     external.push(ref);
     const { location, offset, length } = locate(ref);
     const entries = { location, offset: String(offset), length: String(length) };
-    return { ...base, dataLocation: EXTERNAL, externalData: Object.entries(entries).map(([key, value]) => ({ key, value })) };
+    return {
+      ...base,
+      dataLocation: EXTERNAL,
+      externalData: Object.entries(entries).map(([key, value]) => ({ key, value })),
+    };
   }
 
   const graph = {
@@ -65,7 +78,10 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
     output: model.outputs.map(port),
   };
   if (inline > MAX_INLINE_BYTES) {
-    throw new PaliGemmaError("graph/inline", `the graph ${model.name} carries ${inline} bytes of constants, the limit is ${MAX_INLINE_BYTES}; keep big tensors in a checkpoint`);
+    throw new PaliGemmaError(
+      "graph/inline",
+      `the graph ${model.name} carries ${inline} bytes of constants, the limit is ${MAX_INLINE_BYTES}; keep big tensors in a checkpoint`,
+    );
   }
   const message = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
@@ -80,14 +96,19 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
 }
 
 function port({ name, dtype, shape }: Port): MessageInitShape<typeof ValueInfoProtoSchema> {
-  if (bitsOf(dtype) === 4) throw new PaliGemmaError("graph/dtype", `${name} is ${dtype}, which cannot cross the border of a graph`);
-  const dim = shape.map((d) => ({ value: typeof d === "number" ? { case: "dimValue" as const, value: BigInt(d) } : { case: "dimParam" as const, value: d } }));
+  if (bitsOf(dtype) === 4)
+    throw new PaliGemmaError("graph/dtype", `${name} is ${dtype}, which cannot cross the border of a graph`);
+  const dim = shape.map((d) => ({
+    value:
+      typeof d === "number" ? { case: "dimValue" as const, value: BigInt(d) } : { case: "dimParam" as const, value: d },
+  }));
   return { name, type: { value: { case: "tensorType", value: { elemType: ONNX_DTYPE[dtype], shape: { dim } } } } };
 }
 
 function attribute(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
   if ("int" in value) return { name, type: ATTRIBUTE_TYPE.int, i: BigInt(value.int) };
   if ("float" in value) return { name, type: ATTRIBUTE_TYPE.float, f: value.float };
-  if ("string" in value) return { name, type: ATTRIBUTE_TYPE.string, s: Uint8Array.from(value.string, (c) => c.charCodeAt(0)) };
+  if ("string" in value)
+    return { name, type: ATTRIBUTE_TYPE.string, s: Uint8Array.from(value.string, (c) => c.charCodeAt(0)) };
   return { name, type: ATTRIBUTE_TYPE.ints, ints: value.ints.map(BigInt) };
 }

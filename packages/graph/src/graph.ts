@@ -80,7 +80,11 @@ function bytesOf({ data }: NdArray): Uint8Array {
  * Runs `define` and returns the graph whose outputs are what it returned, under those names. Throws `graph/…` errors from
  * the operators' shape rules, naming the operator and both shapes.
  */
-export function buildGraph(name: string, target: Target, define: (g: Graph) => Readonly<Record<string, Value>>): GraphModel {
+export function buildGraph(
+  name: string,
+  target: Target,
+  define: (g: Graph) => Readonly<Record<string, Value>>,
+): GraphModel {
   const inputs: Port[] = [];
   const nodes: Node[] = [];
   const initializers = new Map<string, Initializer>();
@@ -97,7 +101,8 @@ export function buildGraph(name: string, target: Target, define: (g: Graph) => R
   }
 
   function value(valueName: string, type: ValueType): Value {
-    if (values.has(valueName)) throw new PaliGemmaError("graph/name", `there are two values called ${valueName} in the graph ${name}`);
+    if (values.has(valueName))
+      throw new PaliGemmaError("graph/name", `there are two values called ${valueName} in the graph ${name}`);
     const made: Value = { graph, name: valueName, dtype: type.dtype, shape: type.shape };
     values.set(valueName, made);
     type.shape.forEach((dimension: Dim, axis) => {
@@ -132,19 +137,30 @@ export function buildGraph(name: string, target: Target, define: (g: Graph) => R
     node({ op, domain = "", inputs: operands, attributes = {}, outputs }) {
       for (const operand of operands) {
         if (operand && operand.graph !== graph) {
-          throw new PaliGemmaError("graph/mixed", `${op}: ${operand.name} belongs to the graph ${operand.graph.name}, this is ${name}. Values of two graphs cannot meet.`);
+          throw new PaliGemmaError(
+            "graph/mixed",
+            `${op}: ${operand.name} belongs to the graph ${operand.graph.name}, this is ${name}. Values of two graphs cannot meet.`,
+          );
         }
       }
       const base = fresh(op);
       const made = outputs.map((type, i) => value(outputs.length === 1 ? base : `${base}:${i}`, type));
-      nodes.push({ op, domain, name: `${base}.node`, inputs: operands.map((operand) => operand?.name ?? ""), outputs: made.map((v) => v.name), attributes });
+      nodes.push({
+        op,
+        domain,
+        name: `${base}.node`,
+        inputs: operands.map((operand) => operand?.name ?? ""),
+        outputs: made.map((v) => v.name),
+        attributes,
+      });
       return made;
     },
     size(dimension) {
       const known = sizes.get(dimension);
       if (known) return known;
       const source = sized.get(dimension);
-      if (!source) throw new PaliGemmaError("graph/size", `no value of the graph ${name} has a dimension called ${dimension}`);
+      if (!source)
+        throw new PaliGemmaError("graph/size", `no value of the graph ${name} has a dimension called ${dimension}`);
       const [size] = graph.node({
         op: "Shape",
         inputs: [source.value],
@@ -159,9 +175,20 @@ export function buildGraph(name: string, target: Target, define: (g: Graph) => R
   const results = Object.entries(define(graph));
   if (results.length === 0) throw new PaliGemmaError("graph/outputs", `the graph ${name} returns nothing`);
   const outputs: Port[] = results.map(([outputName, result]) => {
-    if (result.graph !== graph) throw new PaliGemmaError("graph/mixed", `output ${outputName} of ${name} belongs to the graph ${result.graph.name}`);
+    if (result.graph !== graph)
+      throw new PaliGemmaError(
+        "graph/mixed",
+        `output ${outputName} of ${name} belongs to the graph ${result.graph.name}`,
+      );
     const [named] = [value(outputName, result)];
-    nodes.push({ op: "Identity", domain: "", name: `${outputName}.node`, inputs: [result.name], outputs: [named.name], attributes: {} });
+    nodes.push({
+      op: "Identity",
+      domain: "",
+      name: `${outputName}.node`,
+      inputs: [result.name],
+      outputs: [named.name],
+      attributes: {},
+    });
     return { name: outputName, dtype: result.dtype, shape: result.shape };
   });
   return { name, target, inputs, outputs, nodes, initializers: [...initializers.values()] };

@@ -1,4 +1,13 @@
-export { buildGraph, type Attribute, type Graph, type GraphModel, type Initializer, type Node, type NodeCall, type Port } from "./graph.ts";
+export {
+  buildGraph,
+  type Attribute,
+  type Graph,
+  type GraphModel,
+  type Initializer,
+  type Node,
+  type NodeCall,
+  type Port,
+} from "./graph.ts";
 export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.ts";
 export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
 export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";

@@ -69,7 +69,10 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights
     const ref = checkpoint.tensors.get(name);
     if (!ref) {
       const like = nearest(name, checkpoint.tensors.keys());
-      throw new PaliGemmaError("weights/missing", `the checkpoint has no ${name}${like ? `; the nearest name is ${like}` : ""}`);
+      throw new PaliGemmaError(
+        "weights/missing",
+        `the checkpoint has no ${name}${like ? `; the nearest name is ${like}` : ""}`,
+      );
     }
     if (!sameShape(ref.shape, shape)) throw misshapen(ref, shape);
     return graph.external(name, ref.dtype, ref.shape, ref);
@@ -101,9 +104,18 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights
 
 /** Weights that are only declared: the graph then lists which tensors, of what shapes, a checkpoint must have. */
 export function declaredWeights(graph: Graph, dtype: DType = "float32"): Weights {
-  return scope(graph, "", (name, shape) => graph.external(name, dtype, shape), () => false, () => undefined);
+  return scope(
+    graph,
+    "",
+    (name, shape) => graph.external(name, dtype, shape),
+    () => false,
+    () => undefined,
+  );
 }
 
 function misshapen({ name, shape }: TensorRef, asked: readonly number[]): PaliGemmaError {
-  return new PaliGemmaError("weights/shape", `${name} is ${formatShape(shape)}, the config asks for ${formatShape(asked)}. Do config and checkpoint belong together?`);
+  return new PaliGemmaError(
+    "weights/shape",
+    `${name} is ${formatShape(shape)}, the config asks for ${formatShape(asked)}. Do config and checkpoint belong together?`,
+  );
 }

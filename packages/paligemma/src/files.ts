@@ -5,14 +5,23 @@ import { createProcessor, type ImageLike, type Processor } from "@paligemma/proc
 import type { ModelFiles } from "@paligemma/weights";
 
 /** Largest JSON files that are read: released tokenizers have 34 MB, configurations a few kB. */
-const MAX_JSON_BYTES = { "config.json": 2 ** 20, "preprocessor_config.json": 2 ** 20, "processor_config.json": 2 ** 20, "tokenizer_config.json": 2 ** 24, "tokenizer.json": 2 ** 27 } as const;
+const MAX_JSON_BYTES = {
+  "config.json": 2 ** 20,
+  "preprocessor_config.json": 2 ** 20,
+  "processor_config.json": 2 ** 20,
+  "tokenizer_config.json": 2 ** 24,
+  "tokenizer.json": 2 ** 27,
+} as const;
 type JsonFile = keyof typeof MAX_JSON_BYTES;
 
 /** `config.json` of a model. Throws `paligemma/no-config` where there is none. */
 export async function readConfig(files: ModelFiles, signal?: AbortSignal): Promise<PaliGemmaConfig> {
   const json = await readJson(files, "config.json", signal);
   if (json === undefined) {
-    throw new PaliGemmaError("paligemma/no-config", `${files.name} has no config.json among its ${files.paths.size} files. Is it the folder of a PaliGemma checkpoint?`);
+    throw new PaliGemmaError(
+      "paligemma/no-config",
+      `${files.name} has no config.json among its ${files.paths.size} files. Is it the folder of a PaliGemma checkpoint?`,
+    );
   }
   return parseConfig(json);
 }
@@ -28,7 +37,9 @@ export async function readProcessor<Source>(
 ): Promise<MaybeProcessor<Source>> {
   const { decodeImage, signal } = options;
   const [tokenizerJson, tokenizerConfig, own, newer] = await Promise.all(
-    (["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"] as const).map((path) => readJson(files, path, signal)),
+    (["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json"] as const).map(
+      (path) => readJson(files, path, signal),
+    ),
   );
   const size = { height: config.vision.imageSize, width: config.vision.imageSize };
   try {
@@ -66,13 +77,19 @@ export function maskCodecOf(files: ModelFiles): () => Promise<MaskCodec> {
   return () => (codec ??= load());
 }
 
-function checkFit({ config: own, tokenizer }: Processor<never>, config: PaliGemmaConfig, name: string): void {
+function checkFit({ config: own, tokenizer }: Processor, config: PaliGemmaConfig, name: string): void {
   const { imageSize } = config.vision;
   if (own.size.height !== imageSize || own.size.width !== imageSize) {
-    throw new PaliGemmaError("paligemma/mismatch", `${name}: preprocessor_config.json resizes to ${own.size.width} × ${own.size.height}, config.json takes ${imageSize} × ${imageSize}. The files belong to two checkpoints`);
+    throw new PaliGemmaError(
+      "paligemma/mismatch",
+      `${name}: preprocessor_config.json resizes to ${own.size.width} × ${own.size.height}, config.json takes ${imageSize} × ${imageSize}. The files belong to two checkpoints`,
+    );
   }
   if (tokenizer.special.image !== config.imageTokenIndex) {
-    throw new PaliGemmaError("paligemma/mismatch", `${name}: <image> is token ${tokenizer.special.image} in tokenizer.json, ${config.imageTokenIndex} in config.json. The files belong to two checkpoints`);
+    throw new PaliGemmaError(
+      "paligemma/mismatch",
+      `${name}: <image> is token ${tokenizer.special.image} in tokenizer.json, ${config.imageTokenIndex} in config.json. The files belong to two checkpoints`,
+    );
   }
 }
 
@@ -80,7 +97,11 @@ async function readJson(files: ModelFiles, path: JsonFile, signal?: AbortSignal)
   if (!files.paths.has(path)) return undefined;
   const source = await files.open(path, signal);
   const limit = MAX_JSON_BYTES[path];
-  if (source.size > limit) throw new PaliGemmaError("paligemma/json", `${source.name} has ${source.size} bytes, a ${path} has at most ${limit}`);
+  if (source.size > limit)
+    throw new PaliGemmaError(
+      "paligemma/json",
+      `${source.name} has ${source.size} bytes, a ${path} has at most ${limit}`,
+    );
   const bytes = await source.read(0, source.size, signal);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as unknown;

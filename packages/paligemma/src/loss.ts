@@ -16,7 +16,10 @@ export interface Target {
  */
 export function targetsOf(labels: NdArray<"int64">, inputIds: NdArray<"int64">, vocabulary: number): readonly Target[] {
   if (labels.shape.join() !== inputIds.shape.join()) {
-    throw new PaliGemmaError("paligemma/labels", `labels are ${formatShape(labels.shape)}, inputIds are ${formatShape(inputIds.shape)}; they must be alike`);
+    throw new PaliGemmaError(
+      "paligemma/labels",
+      `labels are ${formatShape(labels.shape)}, inputIds are ${formatShape(inputIds.shape)}; they must be alike`,
+    );
   }
   const tokens = labels.shape[1]!;
   const targets: Target[] = [];
@@ -24,18 +27,28 @@ export function targetsOf(labels: NdArray<"int64">, inputIds: NdArray<"int64">, 
     const label = Number(value);
     if (i % tokens === 0 || label === IGNORE_INDEX) return;
     if (label < 0 || label >= vocabulary) {
-      throw new PaliGemmaError("paligemma/labels", `label ${label} at row ${Math.floor(i / tokens)}, position ${i % tokens} is no token of the vocabulary of ${vocabulary}; use ${IGNORE_INDEX} for what is not taught`);
+      throw new PaliGemmaError(
+        "paligemma/labels",
+        `label ${label} at row ${Math.floor(i / tokens)}, position ${i % tokens} is no token of the vocabulary of ${vocabulary}; use ${IGNORE_INDEX} for what is not taught`,
+      );
     }
     targets.push({ row: i - 1, label });
   });
   if (targets.length === 0) {
-    throw new PaliGemmaError("paligemma/labels", `every label is ${IGNORE_INDEX}, so there is nothing to learn and no loss. Give the processor a suffix for each example`);
+    throw new PaliGemmaError(
+      "paligemma/labels",
+      `every label is ${IGNORE_INDEX}, so there is nothing to learn and no loss. Give the processor a suffix for each example`,
+    );
   }
   return targets;
 }
 
 /** Mean cross-entropy in nats of `targets`, whose logits stand in `logits` [asked, vocabulary] at `place(row)`. */
-export function crossEntropy(logits: NdArray<"float32">, targets: readonly Target[], place: (row: number) => number): number {
+export function crossEntropy(
+  logits: NdArray<"float32">,
+  targets: readonly Target[],
+  place: (row: number) => number,
+): number {
   const vocabulary = logits.shape[1]!;
   let sum = 0;
   for (const { row, label } of targets) {

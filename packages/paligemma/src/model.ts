@@ -57,7 +57,10 @@ export interface PaliGemmaModel extends AsyncDisposable {
   /** Logits of chosen positions and, with labels, the loss. */
   forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
   /** The prompt of `inputs`, ready to be continued; its cache makes room for `expectedTokens`. The caller disposes the state. */
-  start(inputs: ForwardInputs, options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal }): Promise<DecoderState>;
+  start(
+    inputs: ForwardInputs,
+    options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal },
+  ): Promise<DecoderState>;
   dispose(): Promise<void>;
 }
 
@@ -74,16 +77,29 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
   const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
   const vision = await backend.compile(visionGraph(config, backend.target, checkpoint), compile);
   const { text, imageTokenIndex } = config;
-  const decoder = await loadGemma({ config: text, checkpoint, backend, imageTokenIndex, finalSoftcap, ...compile }).catch(async (error: unknown) => {
+  const decoder = await loadGemma({
+    config: text,
+    checkpoint,
+    backend,
+    imageTokenIndex,
+    finalSoftcap,
+    ...compile,
+  }).catch(async (error: unknown) => {
     await vision.dispose();
     throw error;
   });
 
-  async function encodeImages(pixels: NdArray<"float32">, run: { readonly signal?: AbortSignal } = {}): Promise<Tensor> {
+  async function encodeImages(
+    pixels: NdArray<"float32">,
+    run: { readonly signal?: AbortSignal } = {},
+  ): Promise<Tensor> {
     const { numChannels, imageSize } = config.vision;
     const [images = 0, ...picture] = pixels.shape;
     if (picture.join() !== [numChannels, imageSize, imageSize].join() || images === 0) {
-      throw new PaliGemmaError("paligemma/pixels", `pixelValues are ${formatShape(pixels.shape)}, this checkpoint takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; prepare pictures with its own processor`);
+      throw new PaliGemmaError(
+        "paligemma/pixels",
+        `pixelValues are ${formatShape(pixels.shape)}, this checkpoint takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; prepare pictures with its own processor`,
+      );
     }
     const rows = config.numImageTokens;
     const features = await backend.allocate(backend.target.compute, [images * rows, text.hiddenSize]);
@@ -91,8 +107,15 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
     try {
       // One picture at a time: attention over its patches is what takes memory.
       for (let i = 0; i < images; i++) {
-        const one = { dtype: "float32", shape: [1, ...picture], data: pixels.data.slice(i * size, (i + 1) * size) } as const;
-        await vision.run({ pixel_values: one }, { into: { image_features: features.rows(i * rows, (i + 1) * rows) }, ...run });
+        const one = {
+          dtype: "float32",
+          shape: [1, ...picture],
+          data: pixels.data.slice(i * size, (i + 1) * size),
+        } as const;
+        await vision.run(
+          { pixel_values: one },
+          { into: { image_features: features.rows(i * rows, (i + 1) * rows) }, ...run },
+        );
       }
     } catch (error) {
       features.dispose();
@@ -102,16 +125,28 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
   }
 
   /** Undefined for prompts without pictures, of which the processor makes pixels [0, …]. */
-  async function featuresOf({ pixelValues }: ForwardInputs, run: { readonly signal?: AbortSignal }): Promise<Tensor | undefined> {
+  async function featuresOf(
+    { pixelValues }: ForwardInputs,
+    run: { readonly signal?: AbortSignal },
+  ): Promise<Tensor | undefined> {
     return pixelValues && pixelValues.shape[0] !== 0 ? await encodeImages(pixelValues, run) : undefined;
   }
 
-  async function withPrompt<T>(inputs: ForwardInputs, run: { readonly signal?: AbortSignal }, use: (prompt: Prompt) => Promise<T>): Promise<T> {
+  async function withPrompt<T>(
+    inputs: ForwardInputs,
+    run: { readonly signal?: AbortSignal },
+    use: (prompt: Prompt) => Promise<T>,
+  ): Promise<T> {
     const features = await featuresOf(inputs, run);
     try {
       const { inputIds, attentionMask } = inputs;
       const tokenTypeIds = inputs.tokenTypeIds ?? (inputs.labels && typesOf(inputs.labels));
-      return await use({ inputIds, ...(attentionMask && { attentionMask }), ...(tokenTypeIds && { tokenTypeIds }), ...(features && { imageFeatures: features }) });
+      return await use({
+        inputIds,
+        ...(attentionMask && { attentionMask }),
+        ...(tokenTypeIds && { tokenTypeIds }),
+        ...(features && { imageFeatures: features }),
+      });
     } finally {
       features?.dispose();
     }
@@ -142,8 +177,16 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
       const features = await featuresOf(inputs, abort ? { signal: abort } : {});
       const { inputIds, attentionMask, tokenTypeIds } = inputs;
       try {
-        const prompt = { inputIds, ...(attentionMask && { attentionMask }), ...(tokenTypeIds && { tokenTypeIds }), ...(features && { imageFeatures: features }) };
-        const state = decoder.start(prompt, { ...(expectedTokens !== undefined && { expectedTokens }), ...(abort && { signal: abort }) });
+        const prompt = {
+          inputIds,
+          ...(attentionMask && { attentionMask }),
+          ...(tokenTypeIds && { tokenTypeIds }),
+          ...(features && { imageFeatures: features }),
+        };
+        const state = decoder.start(prompt, {
+          ...(expectedTokens !== undefined && { expectedTokens }),
+          ...(abort && { signal: abort }),
+        });
         // The prompt runs here, so that the features can go: what is kept of them is in the cache.
         await state.logits();
         return state;
@@ -163,10 +206,16 @@ function typesOf(labels: NdArray<"int64">): NdArray<"int64"> {
 /** Rows of [batch · tokens] whose logits are handed out. */
 function keptRows([batch = 0, tokens = 0]: readonly number[], keep: number | readonly number[]): readonly number[] {
   const last = typeof keep === "number" && keep > 0 ? keep : tokens;
-  const positions = typeof keep === "number" ? Array.from({ length: Math.min(last, tokens) }, (_, i) => tokens - Math.min(last, tokens) + i) : keep;
+  const positions =
+    typeof keep === "number"
+      ? Array.from({ length: Math.min(last, tokens) }, (_, i) => tokens - Math.min(last, tokens) + i)
+      : keep;
   const wrong = positions.find((p) => !Number.isInteger(p) || p < 0 || p >= tokens);
   if (wrong !== undefined || (typeof keep === "number" && (keep < 0 || !Number.isInteger(keep)))) {
-    throw new PaliGemmaError("paligemma/logits", `logitsToKeep ${String(wrong ?? keep)} is no position of a prompt of ${tokens} tokens`);
+    throw new PaliGemmaError(
+      "paligemma/logits",
+      `logitsToKeep ${String(wrong ?? keep)} is no position of a prompt of ${tokens} tokens`,
+    );
   }
   return Array.from({ length: batch }, (_, b) => positions.map((p) => b * tokens + p)).flat();
 }

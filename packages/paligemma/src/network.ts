@@ -1,5 +1,16 @@
 import type { PaliGemmaConfig } from "@paligemma/config";
-import { buildGraph, cast, checkpointWeights, declaredWeights, linear, reshape, type GraphModel, type Target, type Value, type Weights } from "@paligemma/graph";
+import {
+  buildGraph,
+  cast,
+  checkpointWeights,
+  declaredWeights,
+  linear,
+  reshape,
+  type GraphModel,
+  type Target,
+  type Value,
+  type Weights,
+} from "@paligemma/graph";
 import { SIGLIP_PREFIX, siglip } from "@paligemma/siglip";
 import type { Checkpoint } from "@paligemma/weights";
 
@@ -20,7 +31,10 @@ export function visionGraph(config: PaliGemmaConfig, target: Target, checkpoint?
   return buildGraph("vision", target, (g) => {
     const root = checkpoint ? checkpointWeights(g, checkpoint) : declaredWeights(g);
     const { numChannels, imageSize } = config.vision;
-    const pixels = cast(g.input("pixel_values", "float32", ["images", numChannels, imageSize, imageSize]), target.compute);
+    const pixels = cast(
+      g.input("pixel_values", "float32", ["images", numChannels, imageSize, imageSize]),
+      target.compute,
+    );
     return { image_features: reshape(imageFeatures(pixels, root, config), ["images*patches", config.text.hiddenSize]) };
   });
 }

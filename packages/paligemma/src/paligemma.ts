@@ -3,12 +3,24 @@ import type { PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
 import { decodeSegments, type MaskCodec, type Segment as MaskedObject } from "@paligemma/masks";
-import { formatDetections, markupIds, parseDetectionIds, type ParsedDetection, type ParsedDetections } from "@paligemma/parsers";
+import {
+  formatDetections,
+  markupIds,
+  parseDetectionIds,
+  type ParsedDetection,
+  type ParsedDetections,
+} from "@paligemma/parsers";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
 import { openModel, type ModelFiles } from "@paligemma/weights";
 import type { Answer, AnswerOptions, Ask, Picture, Piece } from "./ask.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
-import { createModel, type ForwardInputs, type ForwardOptions, type ForwardOutputs, type PaliGemmaModel } from "./model.ts";
+import {
+  createModel,
+  type ForwardInputs,
+  type ForwardOptions,
+  type ForwardOutputs,
+  type PaliGemmaModel,
+} from "./model.ts";
 import { prompts } from "./prompts.ts";
 
 /** New tokens at most where the caller does not say: enough for 30 objects, or a long caption. */
@@ -47,7 +59,10 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   /** Logits of chosen positions and, with labels, the loss. */
   forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
   /** Token ids for prepared inputs: `numReturnSequences` rows per input row, best first. Default: 20 new tokens. */
-  generateIds(inputs: ForwardInputs, options?: Omit<GenerateOptions, "promptIds"> & { readonly signal?: AbortSignal }): Promise<Generated>;
+  generateIds(
+    inputs: ForwardInputs,
+    options?: Omit<GenerateOptions, "promptIds"> & { readonly signal?: AbortSignal },
+  ): Promise<Generated>;
   /** The answer to one question. */
   generate(ask: Ask<Source>, options?: AnswerOptions): Promise<Answer>;
   /** The answers to several, as one batch: answer i is what ask i alone would get. */
@@ -86,7 +101,10 @@ export interface LoadOptions<Source = never> extends CompileOptions {
  * `preprocessor_config.json`. Without a tokenizer `forward` and `generateIds` still work. Weights are not read here: the
  * backend maps or streams them.
  */
-export async function loadPaliGemma<Source = never>(files: ModelFiles, options: LoadOptions<Source>): Promise<PaliGemma<Source>> {
+export async function loadPaliGemma<Source = never>(
+  files: ModelFiles,
+  options: LoadOptions<Source>,
+): Promise<PaliGemma<Source>> {
   const { backend, decodeImage, finalSoftcap, onProgress, signal } = options;
   const config = await readConfig(files, signal);
   const reading = { ...(decodeImage && { decodeImage }), ...(signal && { signal }) };
@@ -123,15 +141,25 @@ function paligemma<Source>(
 
   function answerOptions(inputs: ModelInputs, options: AnswerOptions): GenerateOptions {
     const decode = (ids: readonly number[]): string => processor().decode(ids, { skipSpecialTokens: true });
-    return { maxNewTokens: DEFAULT_MAX_NEW_TOKENS, ...(options.stopStrings !== undefined && { decode }), ...optionsFor(inputs, options) };
+    return {
+      maxNewTokens: DEFAULT_MAX_NEW_TOKENS,
+      ...(options.stopStrings !== undefined && { decode }),
+      ...optionsFor(inputs, options),
+    };
   }
 
   async function prepare(asks: readonly Ask<Source>[], signal?: AbortSignal): Promise<ModelInputs> {
     return await processor().process(asks, signal ? { signal } : {});
   }
 
-  const start = (inputs: ForwardInputs, options: { maxNewTokens?: number; signal?: AbortSignal }): ReturnType<PaliGemmaModel["start"]> =>
-    model.start(inputs, { expectedTokens: options.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS, ...(options.signal && { signal: options.signal }) });
+  const start = (
+    inputs: ForwardInputs,
+    options: { maxNewTokens?: number; signal?: AbortSignal },
+  ): ReturnType<PaliGemmaModel["start"]> =>
+    model.start(inputs, {
+      expectedTokens: options.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
+      ...(options.signal && { signal: options.signal }),
+    });
 
   async function answers(asks: readonly Ask<Source>[], options: AnswerOptions): Promise<Answer[]> {
     const inputs = await prepare(asks, options.signal);
@@ -148,13 +176,19 @@ function paligemma<Source>(
 
   function generateAnswers(ask: Ask<Source>, options?: AnswerOptions): Promise<Answer>;
   function generateAnswers(asks: readonly Ask<Source>[], options?: AnswerOptions): Promise<readonly Answer[]>;
-  async function generateAnswers(ask: Ask<Source> | readonly Ask<Source>[], options: AnswerOptions = {}): Promise<Answer | readonly Answer[]> {
-    if (Array.isArray(ask)) return await answers(ask as readonly Ask<Source>[], options);
-    return (await answers([ask as Ask<Source>], options))[0]!;
+  async function generateAnswers(
+    asked: Ask<Source> | readonly Ask<Source>[],
+    options: AnswerOptions = {},
+  ): Promise<Answer | readonly Answer[]> {
+    if (Array.isArray(asked)) return await answers(asked as readonly Ask<Source>[], options);
+    return (await answers([asked as Ask<Source>], options))[0]!;
   }
 
-  async function* pieces(ask: Ask<Source> | readonly Ask<Source>[], options: AnswerOptions = {}): AsyncGenerator<Piece> {
-    const inputs = await prepare((Array.isArray(ask) ? ask : [ask]) as readonly Ask<Source>[], options.signal);
+  async function* pieces(
+    asked: Ask<Source> | readonly Ask<Source>[],
+    options: AnswerOptions = {},
+  ): AsyncGenerator<Piece> {
+    const inputs = await prepare((Array.isArray(asked) ? asked : [asked]) as readonly Ask<Source>[], options.signal);
     using state = await start(inputs, options);
     const texts = new Map<number, ReturnType<typeof createTextStream>>();
     for await (const event of stream(state, answerOptions(inputs, options))) {
@@ -165,7 +199,13 @@ function paligemma<Source>(
         const rest = text.end();
         if (rest !== "") yield { row, text: rest, token: undefined, time };
       } else {
-        yield { row, text: text.push([event.token]), token: event.token, time, ...(event.score !== undefined && { score: event.score }) };
+        yield {
+          row,
+          text: text.push([event.token]),
+          token: event.token,
+          time,
+          ...(event.score !== undefined && { score: event.score }),
+        };
       }
     }
   }
@@ -177,11 +217,19 @@ function paligemma<Source>(
 
   async function decoded(picture: Picture<Source>): Promise<ImageLike> {
     if (typeof picture === "object" && picture !== null && "data" in picture && "channels" in picture) return picture;
-    if (!decodeImage) throw new PaliGemmaError("paligemma/picture", "the picture is no raw pixels { data, width, height, channels } and no decodeImage was given to loadPaliGemma");
-    return await decodeImage(picture as Source);
+    if (!decodeImage)
+      throw new PaliGemmaError(
+        "paligemma/picture",
+        "the picture is no raw pixels { data, width, height, channels } and no decodeImage was given to loadPaliGemma",
+      );
+    return await decodeImage(picture);
   }
 
-  async function find(picture: Picture<Source>, prompt: string, options: AnswerOptions): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
+  async function find(
+    picture: Picture<Source>,
+    prompt: string,
+    options: AnswerOptions,
+  ): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
     const image = await decoded(picture);
     const { text, tokens } = await generateAnswers({ image, prompt }, options);
     const own = processor();
@@ -203,15 +251,19 @@ function paligemma<Source>(
     },
     generate: generateAnswers,
     stream: pieces,
-    caption: async (picture, options = {}) => (await ask(picture, prompts.caption(options.language ?? "en"), options)).text,
-    answer: async (picture, question, options = {}) => (await ask(picture, prompts.answer(question, options.language ?? "en"), options)).text,
+    caption: async (picture, options = {}) =>
+      (await ask(picture, prompts.caption(options.language ?? "en"), options)).text,
+    answer: async (picture, question, options = {}) =>
+      (await ask(picture, prompts.answer(question, options.language ?? "en"), options)).text,
     ocr: async (picture, options = {}) => (await ask(picture, prompts.ocr(), options)).text,
     detect: async (picture, labels, options = {}) => (await find(picture, prompts.detect(labels), options)).found,
     async segment(picture, labels, options = {}) {
       const prompt = prompts.segment(labels);
       const masks = await codec();
       const { image, found } = await find(picture, prompt, options);
-      const whole = found.items.filter((item): item is ParsedDetection & { codes: readonly number[] } => item.codes !== undefined);
+      const whole = found.items.filter(
+        (item): item is ParsedDetection & { codes: readonly number[] } => item.codes !== undefined,
+      );
       const boxes = found.items.filter((item) => item.codes === undefined).map((item) => formatDetections([item]));
       const rest = [...boxes, found.rest].filter((part) => part !== "").join("\n");
       return { ...found, rest, items: decodeSegments(masks, whole, image) };
@@ -224,5 +276,7 @@ function paligemma<Source>(
 /** [batch][tokens] */
 function rowsOf({ inputIds }: ForwardInputs): number[][] {
   const [batch = 0, tokens = 0] = inputIds.shape;
-  return Array.from({ length: batch }, (_, b) => Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number));
+  return Array.from({ length: batch }, (_, b) =>
+    Array.from(inputIds.data.subarray(b * tokens, (b + 1) * tokens), Number),
+  );
 }

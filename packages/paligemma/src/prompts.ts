@@ -5,7 +5,8 @@ export const prompts = {
   /** A caption like those of COCO, in a language by its code. */
   caption: (language: string): string => `caption ${checked("language", language)}`,
   /** A question; PaliGemma answers in the language of the code where it was taught to. */
-  answer: (question: string, language: string): string => `answer ${checked("language", language)} ${nonEmpty("question", question)}`,
+  answer: (question: string, language: string): string =>
+    `answer ${checked("language", language)} ${nonEmpty("question", question)}`,
   /** All text in the picture, line by line. */
   ocr: (): string => "ocr",
   /** Boxes of everything that one of the labels names. */
@@ -16,7 +17,10 @@ export const prompts = {
 
 function checked(what: string, code: string): string {
   if (!/^[a-z]{2,3}(-[A-Za-z]+)?$/.test(code)) {
-    throw new PaliGemmaError("paligemma/prompt", `${what} is ${JSON.stringify(code)}, which is no language code; write it like "en" or "de"`);
+    throw new PaliGemmaError(
+      "paligemma/prompt",
+      `${what} is ${JSON.stringify(code)}, which is no language code; write it like "en" or "de"`,
+    );
   }
   return code;
 }
@@ -30,7 +34,10 @@ function joined(labels: readonly string[]): string {
   if (labels.length === 0) throw new PaliGemmaError("paligemma/prompt", "no label was given; say what to look for");
   for (const label of labels) {
     if (label.trim() === "" || /[;<>\n]/.test(label)) {
-      throw new PaliGemmaError("paligemma/prompt", `the label ${JSON.stringify(label)} is empty or holds one of ; < > or a line break, which separate labels in a prompt`);
+      throw new PaliGemmaError(
+        "paligemma/prompt",
+        `the label ${JSON.stringify(label)} is empty or holds one of ; < > or a line break, which separate labels in a prompt`,
+      );
     }
   }
   return labels.map((label) => label.trim()).join(" ; ");

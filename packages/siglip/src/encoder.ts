@@ -1,7 +1,14 @@
 import type { Backend, CompileOptions } from "@paligemma/backend";
 import type { SiglipConfig } from "@paligemma/config";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
-import { buildGraph, checkpointWeights, declaredWeights, formatShape, type GraphModel, type Target } from "@paligemma/graph";
+import {
+  buildGraph,
+  checkpointWeights,
+  declaredWeights,
+  formatShape,
+  type GraphModel,
+  type Target,
+} from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { siglip } from "./network.ts";
 
@@ -40,7 +47,12 @@ export interface LoadSiglipOptions extends CompileOptions {
 }
 
 /** Compiles the encoder on a backend. */
-export async function loadSiglip({ config, checkpoint, backend, ...compile }: LoadSiglipOptions): Promise<SiglipEncoder> {
+export async function loadSiglip({
+  config,
+  checkpoint,
+  backend,
+  ...compile
+}: LoadSiglipOptions): Promise<SiglipEncoder> {
   const session = await backend.compile(siglipGraph(config, backend.target, canonicalNames(checkpoint)), compile);
   const { numChannels, imageSize } = config;
   return {
@@ -48,7 +60,10 @@ export async function loadSiglip({ config, checkpoint, backend, ...compile }: Lo
     async encode(pixels, options = {}) {
       const [images, ...rest] = pixels.shape;
       if (images === undefined || rest.join() !== [numChannels, imageSize, imageSize].join()) {
-        throw new PaliGemmaError("siglip/pixels", `pixels are ${formatShape(pixels.shape)}, the encoder takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; resize the pictures first`);
+        throw new PaliGemmaError(
+          "siglip/pixels",
+          `pixels are ${formatShape(pixels.shape)}, the encoder takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; resize the pictures first`,
+        );
       }
       const { host } = await session.run({ pixel_values: pixels }, { host: ["features"], ...options });
       return host["features"] as NdArray<"float32">;

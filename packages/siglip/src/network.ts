@@ -1,4 +1,15 @@
-import { add, attention, geluTanh, layerNorm, linear, patches, reshape, transpose, type Value, type Weights } from "@paligemma/graph";
+import {
+  add,
+  attention,
+  geluTanh,
+  layerNorm,
+  linear,
+  patches,
+  reshape,
+  transpose,
+  type Value,
+  type Weights,
+} from "@paligemma/graph";
 import type { SiglipConfig } from "@paligemma/config";
 
 // Axes: n images · c channels · h, w pixels · p patches, row by row · d hidden size · f intermediate size

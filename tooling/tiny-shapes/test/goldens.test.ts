@@ -15,7 +15,13 @@ const evaluation = new URL("../evaluation/", import.meta.url);
 
 interface Goldens {
   readonly maxNewTokens: number;
-  readonly cases: readonly { readonly file: string; readonly kind: string; readonly prefix: string; readonly promptIds: readonly number[]; readonly newIds: readonly number[] }[];
+  readonly cases: readonly {
+    readonly file: string;
+    readonly kind: string;
+    readonly prefix: string;
+    readonly promptIds: readonly number[];
+    readonly newIds: readonly number[];
+  }[];
 }
 
 let backend: Backend;

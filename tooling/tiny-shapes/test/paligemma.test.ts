@@ -60,7 +60,9 @@ describe("tasks", () => {
   });
 
   it("ask in the form that PaliGemma documents", async () => {
-    await expect(model.caption(picture(scenes[0]!), { language: "e;n" })).rejects.toThrow(/paligemma\/prompt.*language code/);
+    await expect(model.caption(picture(scenes[0]!), { language: "e;n" })).rejects.toThrow(
+      /paligemma\/prompt.*language code/,
+    );
     await expect(model.answer(picture(scenes[0]!), " ")).rejects.toThrow(/question is empty/);
     await expect(model.detect(picture(scenes[0]!), [])).rejects.toThrow(/no label/);
     await expect(model.detect(picture(scenes[0]!), ["cat ; dog"])).rejects.toThrow(/separate labels/);
@@ -70,9 +72,19 @@ describe("tasks", () => {
 
 describe("pictures unlike those of the training", () => {
   const rounds = [
-    { name: "1600 × 900", make: async (file: string): Promise<Buffer> => await sharp(file).resize(1600, 900, { fit: "fill" }).png().toBuffer() },
-    { name: "JPEG of quality 60", make: async (file: string): Promise<Buffer> => await sharp(file).jpeg({ quality: 60 }).toBuffer() },
-    { name: "greyscale", make: async (file: string): Promise<Buffer> => await sharp(file).greyscale().png().toBuffer() },
+    {
+      name: "1600 × 900",
+      make: async (file: string): Promise<Buffer> =>
+        await sharp(file).resize(1600, 900, { fit: "fill" }).png().toBuffer(),
+    },
+    {
+      name: "JPEG of quality 60",
+      make: async (file: string): Promise<Buffer> => await sharp(file).jpeg({ quality: 60 }).toBuffer(),
+    },
+    {
+      name: "greyscale",
+      make: async (file: string): Promise<Buffer> => await sharp(file).greyscale().png().toBuffer(),
+    },
   ];
   it.each(rounds)("$name: boxes follow the shapes", async ({ make }) => {
     const overlaps: number[] = [];
@@ -94,7 +106,9 @@ describe("pictures unlike those of the training", () => {
 
 describe("batches and streams", () => {
   it("answer each ask as if it were alone", async () => {
-    const asks = scenes.slice(0, 16).map((scene, i) => ({ image: picture(scene), prompt: scene.tasks[i % scene.tasks.length]!.prefix }));
+    const asks = scenes
+      .slice(0, 16)
+      .map((scene, i) => ({ image: picture(scene), prompt: scene.tasks[i % scene.tasks.length]!.prefix }));
     const together = await model.generate(asks);
     for (const [i, ask] of asks.entries()) expect(together[i]!.tokens).toEqual((await model.generate(ask)).tokens);
   });
@@ -115,7 +129,10 @@ describe("batches and streams", () => {
     const controller = new AbortController();
     const pieces: Piece[] = [];
     const read = async (): Promise<void> => {
-      for await (const piece of model.stream({ image: picture(scenes[0]!), prompt: "caption en" }, { signal: controller.signal, minNewTokens: 200 })) {
+      for await (const piece of model.stream(
+        { image: picture(scenes[0]!), prompt: "caption en" },
+        { signal: controller.signal, minNewTokens: 200 },
+      )) {
         pieces.push(piece);
         if (pieces.length === 5) controller.abort(new Error("enough"));
       }
@@ -127,7 +144,9 @@ describe("batches and streams", () => {
 
   it("refuse an option that is unknown", async () => {
     const wrong = { temperatur: 2 } as object;
-    await expect(model.generate({ image: picture(scenes[0]!), prompt: "caption en" }, wrong)).rejects.toThrow(/temperature/);
+    await expect(model.generate({ image: picture(scenes[0]!), prompt: "caption en" }, wrong)).rejects.toThrow(
+      /temperature/,
+    );
   });
 });
 
@@ -136,14 +155,28 @@ describe("training examples", () => {
     const scene = scenes[0]!;
     const { prefix, suffix } = scene.tasks[0]!;
     const loss = async (answer: string): Promise<number> =>
-      (await model.forward(await model.processor.process({ image: picture(scene), prompt: prefix, suffix: answer }), { logitsToKeep: 1 })).loss!;
+      (
+        await model.forward(await model.processor.process({ image: picture(scene), prompt: prefix, suffix: answer }), {
+          logitsToKeep: 1,
+        })
+      ).loss!;
     expect(await loss(suffix)).toBeLessThan(await loss("a red star, a red star and a red star"));
   });
 });
 
 describe("folders that lack something", () => {
-  const names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
-  async function withFolder(without: readonly string[], use: (path: string) => Promise<void>, files: Readonly<Record<string, string>> = {}): Promise<void> {
+  const names = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+  ];
+  async function withFolder(
+    without: readonly string[],
+    use: (path: string) => Promise<void>,
+    files: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const path = await mkdtemp(join(tmpdir(), "paligemma-"));
     try {
       for (const name of names) if (!without.includes(name)) await copyFile(new URL(name, folder), join(path, name));
@@ -178,14 +211,26 @@ describe("folders that lack something", () => {
   });
 
   it("with broken files say which", async () => {
-    await withFolder([], async (path) => {
-      await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/paligemma\/json.*config\.json/);
-    }, { "config.json": "{" });
-    await withFolder([], async (path) => {
-      await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/paligemma\/mismatch.*224/);
-    }, { "preprocessor_config.json": JSON.stringify({ size: { height: 224, width: 224 }, image_seq_length: 64 }) });
-    await withFolder([], async (path) => {
-      await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/model_type/);
-    }, { "config.json": JSON.stringify({ model_type: "llava" }) });
+    await withFolder(
+      [],
+      async (path) => {
+        await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/paligemma\/json.*config\.json/);
+      },
+      { "config.json": "{" },
+    );
+    await withFolder(
+      [],
+      async (path) => {
+        await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/paligemma\/mismatch.*224/);
+      },
+      { "preprocessor_config.json": JSON.stringify({ size: { height: 224, width: 224 }, image_seq_length: 64 }) },
+    );
+    await withFolder(
+      [],
+      async (path) => {
+        await expect(loadPaliGemma(path, { backend })).rejects.toThrow(/model_type/);
+      },
+      { "config.json": JSON.stringify({ model_type: "llava" }) },
+    );
   });
 });

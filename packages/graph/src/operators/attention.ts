@@ -62,13 +62,23 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
  * The same with matrix products only. Without causality inside the operator every query row stands for itself, so the
  * query heads that share a key head are folded into its rows and nothing is repeated.
  */
-function plainAttention(q: Value, k: Value, v: Value, { heads, keyValueHeads, headDim, scale, softcap, mask }: AttentionOptions): Value {
+function plainAttention(
+  q: Value,
+  k: Value,
+  v: Value,
+  { heads, keyValueHeads, headDim, scale, softcap, mask }: AttentionOptions,
+): Value {
   const g = q.graph;
   const [batch, queries] = [q.shape[0]!, q.shape[1]!];
   const keys = k.shape[1]!;
   const group = heads / keyValueHeads;
   const rows = typeof queries === "number" ? group * queries : `${group}*${queries}`;
-  const folded = reshape(transpose(reshape(q, [batch, queries, heads, headDim]), [0, 2, 1, 3]), [batch, keyValueHeads, rows, headDim]);
+  const folded = reshape(transpose(reshape(q, [batch, queries, heads, headDim]), [0, 2, 1, 3]), [
+    batch,
+    keyValueHeads,
+    rows,
+    headDim,
+  ]);
   const kt = transpose(reshape(k, [batch, keys, keyValueHeads, headDim]), [0, 2, 3, 1]);
   const vt = transpose(reshape(v, [batch, keys, keyValueHeads, headDim]), [0, 2, 1, 3]);
   let scores = matMul(mul(folded, scalar(g, scale)), kt);
@@ -78,7 +88,11 @@ function plainAttention(q: Value, k: Value, v: Value, { heads, keyValueHeads, he
     scores = reshape(add(open, mask), [batch, keyValueHeads, rows, keys]);
   }
   const mixed = matMul(softmax(scores), vt);
-  return reshape(transpose(reshape(mixed, [batch, heads, queries, headDim]), [0, 2, 1, 3]), [batch, queries, heads * headDim]);
+  return reshape(transpose(reshape(mixed, [batch, heads, queries, headDim]), [0, 2, 1, 3]), [
+    batch,
+    queries,
+    heads * headDim,
+  ]);
 }
 
 /** Cosines and sines of rotary positions: two tables [positions, headDim / 2]. */
@@ -88,7 +102,10 @@ export interface RotaryTables {
 }
 
 /** Tables for positions 0 … positions − 1: angle = position · theta^(−2j / headDim), j = 0 … headDim / 2 − 1. */
-export function rotaryTables(g: Graph, options: { readonly positions: number; readonly headDim: number; readonly theta: number }): RotaryTables {
+export function rotaryTables(
+  g: Graph,
+  options: { readonly positions: number; readonly headDim: number; readonly theta: number },
+): RotaryTables {
   const { positions, headDim, theta } = options;
   const half = headDim / 2;
   const cos = new Float32Array(positions * half);
@@ -102,14 +119,22 @@ export function rotaryTables(g: Graph, options: { readonly positions: number; re
       sin[position * half + j] = Math.sin(angle);
     }
   }
-  return { cos: g.constant(ndArray("float32", [positions, half], cos)), sin: g.constant(ndArray("float32", [positions, half], sin)) };
+  return {
+    cos: g.constant(ndArray("float32", [positions, half], cos)),
+    sin: g.constant(ndArray("float32", [positions, half], sin)),
+  };
 }
 
 /** x [batch, tokens, heads · headDim] rotated by its positions (int64 [batch, tokens]), halves as pairs ("NeoX"). */
 export function rotate(x: Value, positions: Value, tables: RotaryTables, heads: number): Value {
   const g = x.graph;
   if (g.target.fused.has("RotaryEmbedding")) {
-    return g.node({ op: "RotaryEmbedding", inputs: [x, tables.cos, tables.sin, positions], attributes: { num_heads: { int: heads }, interleaved: { int: 0 } }, outputs: [x] })[0]!;
+    return g.node({
+      op: "RotaryEmbedding",
+      inputs: [x, tables.cos, tables.sin, positions],
+      attributes: { num_heads: { int: heads }, interleaved: { int: 0 } },
+      outputs: [x],
+    })[0]!;
   }
   const [batch, tokens, width] = x.shape;
   const half = (width as number) / heads / 2;

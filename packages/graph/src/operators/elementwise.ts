@@ -10,7 +10,10 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
     const x = a[a.length - rank + i] ?? 1;
     const y = b[b.length - rank + i] ?? 1;
     if (x !== y && x !== 1 && y !== 1) {
-      throw new PaliGemmaError("graph/shape", `${op}: ${formatShape(a)} and ${formatShape(b)} do not fit: ${x} against ${y}`);
+      throw new PaliGemmaError(
+        "graph/shape",
+        `${op}: ${formatShape(a)} and ${formatShape(b)} do not fit: ${x} against ${y}`,
+      );
     }
     out.push(x === 1 ? y : x);
   }
@@ -18,8 +21,16 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
 }
 
 function binary(op: string, a: Value, b: Value): Value {
-  if (a.dtype !== b.dtype) throw new PaliGemmaError("graph/dtype", `${op}: ${a.name} is ${a.dtype}, ${b.name} is ${b.dtype}; cast one of them`);
-  return a.graph.node({ op, inputs: [a, b], outputs: [{ dtype: a.dtype, shape: broadcast(op, a.shape, b.shape) }] })[0]!;
+  if (a.dtype !== b.dtype)
+    throw new PaliGemmaError(
+      "graph/dtype",
+      `${op}: ${a.name} is ${a.dtype}, ${b.name} is ${b.dtype}; cast one of them`,
+    );
+  return a.graph.node({
+    op,
+    inputs: [a, b],
+    outputs: [{ dtype: a.dtype, shape: broadcast(op, a.shape, b.shape) }],
+  })[0]!;
 }
 
 function unary(op: string, x: Value): Value {
@@ -69,7 +80,12 @@ export function softmax(x: Value, axis: number = -1): Value {
 /** x in another number format; x itself where it has it already. */
 export function cast(x: Value, dtype: DType): Value {
   if (x.dtype === dtype) return x;
-  return x.graph.node({ op: "Cast", inputs: [x], attributes: { to: { int: ONNX_DTYPE[dtype] } }, outputs: [{ dtype, shape: x.shape }] })[0]!;
+  return x.graph.node({
+    op: "Cast",
+    inputs: [x],
+    attributes: { to: { int: ONNX_DTYPE[dtype] } },
+    outputs: [{ dtype, shape: x.shape }],
+  })[0]!;
 }
 
 /** A number as a scalar constant in the given format, the target's arithmetic format unless told. */

@@ -8,10 +8,17 @@ import { reshape } from "./shape.ts";
 export function matMul(a: Value, b: Value): Value {
   const inner = a.shape.at(-1);
   if (inner !== b.shape.at(-2)) {
-    throw new PaliGemmaError("graph/shape", `matMul: ${formatShape(a.shape)} times ${formatShape(b.shape)}: ${inner} against ${b.shape.at(-2)}`);
+    throw new PaliGemmaError(
+      "graph/shape",
+      `matMul: ${formatShape(a.shape)} times ${formatShape(b.shape)}: ${inner} against ${b.shape.at(-2)}`,
+    );
   }
   const lead = a.shape.length >= b.shape.length ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
-  return a.graph.node({ op: "MatMul", inputs: [a, b], outputs: [{ dtype: a.dtype, shape: [...lead, a.shape.at(-2)!, b.shape.at(-1)!] }] })[0]!;
+  return a.graph.node({
+    op: "MatMul",
+    inputs: [a, b],
+    outputs: [{ dtype: a.dtype, shape: [...lead, a.shape.at(-2)!, b.shape.at(-1)!] }],
+  })[0]!;
 }
 
 /**
@@ -21,7 +28,10 @@ export function matMul(a: Value, b: Value): Value {
 export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value {
   const [out, input] = weight.shape;
   if (weight.shape.length !== 2 || x.shape.at(-1) !== input) {
-    throw new PaliGemmaError("graph/shape", `linear: ${formatShape(x.shape)} does not fit the weight ${weight.name} ${formatShape(weight.shape)}: ${x.shape.at(-1)} against ${input}`);
+    throw new PaliGemmaError(
+      "graph/shape",
+      `linear: ${formatShape(x.shape)} does not fit the weight ${weight.name} ${formatShape(weight.shape)}: ${x.shape.at(-1)} against ${input}`,
+    );
   }
   const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), input!]);
   const product = x.graph.node({
@@ -39,10 +49,13 @@ export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value
  */
 export function linear(x: Value, w: Weights, out: number, options: { readonly bias?: boolean } = {}): Value {
   const input = x.shape.at(-1);
-  if (typeof input !== "number") throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
+  if (typeof input !== "number")
+    throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
   const quantized = w.quantized("weight", [out, input]);
   const bias = options.bias ? w.tensor("bias", [out]) : undefined;
-  return quantized ? multiplyQuantized(x, quantized, bias) : multiplyTransposed(x, w.tensor("weight", [out, input]), bias);
+  return quantized
+    ? multiplyQuantized(x, quantized, bias)
+    : multiplyTransposed(x, w.tensor("weight", [out, input]), bias);
 }
 
 /**
@@ -52,7 +65,10 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
 export function patches(x: Value, w: Weights, out: number, size: number): Value {
   const [n, channels, height, width] = x.shape;
   if (typeof channels !== "number" || typeof height !== "number" || typeof width !== "number") {
-    throw new PaliGemmaError("graph/shape", `patches: ${formatShape(x.shape)} must be [n, channels, height, width] with known sizes`);
+    throw new PaliGemmaError(
+      "graph/shape",
+      `patches: ${formatShape(x.shape)} must be [n, channels, height, width] with known sizes`,
+    );
   }
   const grid = [Math.floor(height / size), Math.floor(width / size)];
   return x.graph.node({
@@ -62,4 +78,3 @@ export function patches(x: Value, w: Weights, out: number, size: number): Value 
     outputs: [{ dtype: x.dtype, shape: [n!, out, ...grid] }],
   })[0]!;
 }
-

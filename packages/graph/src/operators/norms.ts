@@ -5,7 +5,8 @@ import { add, scalar } from "./elementwise.ts";
 
 function width(x: Value): number {
   const last = x.shape.at(-1);
-  if (typeof last !== "number") throw new PaliGemmaError("graph/shape", `norm: the last axis of ${formatShape(x.shape)} must be a number`);
+  if (typeof last !== "number")
+    throw new PaliGemmaError("graph/shape", `norm: the last axis of ${formatShape(x.shape)} must be a number`);
   return last;
 }
 
@@ -25,5 +26,10 @@ export function rmsNorm(x: Value, w: Weights, eps: number): Value {
   const g = x.graph;
   const scale = add(w.tensor("weight", [width(x)]), scalar(g, 1));
   const op = g.target.fused.has("SimplifiedLayerNormalization") ? "SimplifiedLayerNormalization" : "RMSNormalization";
-  return g.node({ op, inputs: [x, scale], attributes: { axis: { int: -1 }, epsilon: { float: eps } }, outputs: [x] })[0]!;
+  return g.node({
+    op,
+    inputs: [x, scale],
+    attributes: { axis: { int: -1 }, epsilon: { float: eps } },
+    outputs: [x],
+  })[0]!;
 }

@@ -9,7 +9,10 @@ export function integers(g: Graph, values: readonly number[]): Value {
 }
 
 function names(shape: Shape): string {
-  return shape.filter((d) => typeof d === "string").toSorted().join();
+  return shape
+    .filter((d) => typeof d === "string")
+    .toSorted()
+    .join();
 }
 
 function knownProduct(shape: Shape): number {
@@ -23,7 +26,10 @@ function knownProduct(shape: Shape): number {
 export function reshape(x: Value, shape: Shape): Value {
   const g = x.graph;
   if (names(x.shape) === names(shape) && knownProduct(x.shape) !== knownProduct(shape)) {
-    throw new PaliGemmaError("graph/shape", `reshape: ${formatShape(x.shape)} has other elements than ${formatShape(shape)}`);
+    throw new PaliGemmaError(
+      "graph/shape",
+      `reshape: ${formatShape(x.shape)} has other elements than ${formatShape(shape)}`,
+    );
   }
   const output = { dtype: x.dtype, shape };
   // 0 copies the dimension at the same place, −1 is the one that is worked out: enough for most, and free.
@@ -33,44 +39,75 @@ export function reshape(x: Value, shape: Shape): Value {
     return g.node({ op: "Reshape", inputs: [x, integers(g, wanted)], outputs: [output] })[0]!;
   }
   const parts = shape.map((d) => (typeof d === "number" ? integers(g, [d]) : g.size(d)));
-  const wanted = g.node({ op: "Concat", inputs: parts, attributes: { axis: { int: 0 } }, outputs: [{ dtype: "int64", shape: [shape.length] }] });
+  const wanted = g.node({
+    op: "Concat",
+    inputs: parts,
+    attributes: { axis: { int: 0 } },
+    outputs: [{ dtype: "int64", shape: [shape.length] }],
+  });
   return g.node({ op: "Reshape", inputs: [x, wanted[0]!], outputs: [output] })[0]!;
 }
 
 /** x with its axes in another order. */
 export function transpose(x: Value, order: readonly number[]): Value {
   if (order.length !== x.shape.length || order.toSorted((a, b) => a - b).some((axis, i) => axis !== i)) {
-    throw new PaliGemmaError("graph/axes", `transpose: [${order.join(", ")}] is no order of the axes of ${formatShape(x.shape)}`);
+    throw new PaliGemmaError(
+      "graph/axes",
+      `transpose: [${order.join(", ")}] is no order of the axes of ${formatShape(x.shape)}`,
+    );
   }
   const shape = order.map((axis) => x.shape[axis]!);
-  return x.graph.node({ op: "Transpose", inputs: [x], attributes: { perm: { ints: order } }, outputs: [{ dtype: x.dtype, shape }] })[0]!;
+  return x.graph.node({
+    op: "Transpose",
+    inputs: [x],
+    attributes: { perm: { ints: order } },
+    outputs: [{ dtype: x.dtype, shape }],
+  })[0]!;
 }
 
 /** The parts one after another along `axis`; `length` names the joint size where it is not a plain sum of numbers. */
 export function concat(parts: readonly Value[], axis: number, length?: string): Value {
   const first = parts[0]!;
   for (const part of parts) {
-    const fits = part.shape.length === first.shape.length && part.shape.every((d, i) => i === axis || d === first.shape[i]);
+    const fits =
+      part.shape.length === first.shape.length && part.shape.every((d, i) => i === axis || d === first.shape[i]);
     if (!fits || part.dtype !== first.dtype) {
-      throw new PaliGemmaError("graph/shape", `concat along ${axis}: ${first.dtype} ${formatShape(first.shape)} and ${part.dtype} ${formatShape(part.shape)} do not fit`);
+      throw new PaliGemmaError(
+        "graph/shape",
+        `concat along ${axis}: ${first.dtype} ${formatShape(first.shape)} and ${part.dtype} ${formatShape(part.shape)} do not fit`,
+      );
     }
   }
   const sizes = parts.map((part) => part.shape[axis]!);
-  const joint: Dim = length ?? (sizes.every((s) => typeof s === "number") ? sizes.reduce((a, b) => a + b, 0) : sizes.join("+"));
+  const joint: Dim =
+    length ?? (sizes.every((s) => typeof s === "number") ? sizes.reduce((a, b) => a + b, 0) : sizes.join("+"));
   const shape = first.shape.map((d, i) => (i === axis ? joint : d));
-  return first.graph.node({ op: "Concat", inputs: parts, attributes: { axis: { int: axis } }, outputs: [{ dtype: first.dtype, shape }] })[0]!;
+  return first.graph.node({
+    op: "Concat",
+    inputs: parts,
+    attributes: { axis: { int: axis } },
+    outputs: [{ dtype: first.dtype, shape }],
+  })[0]!;
 }
 
 /** Rows of `table` [rows, …] at `indices` (int64) along `axis`: the indices' shape replaces that axis. */
 export function gather(table: Value, indices: Value, axis: number = 0): Value {
   const shape = [...table.shape.slice(0, axis), ...indices.shape, ...table.shape.slice(axis + 1)];
-  return table.graph.node({ op: "Gather", inputs: [table, indices], attributes: { axis: { int: axis } }, outputs: [{ dtype: table.dtype, shape }] })[0]!;
+  return table.graph.node({
+    op: "Gather",
+    inputs: [table, indices],
+    attributes: { axis: { int: axis } },
+    outputs: [{ dtype: table.dtype, shape }],
+  })[0]!;
 }
 
 /** `a` where `condition` (bool) holds, else `b`; all three stretched over each other. */
 export function where(condition: Value, a: Value, b: Value): Value {
   if (condition.dtype !== "bool" || a.dtype !== b.dtype) {
-    throw new PaliGemmaError("graph/dtype", `where: condition is ${condition.dtype} (must be bool), the choices are ${a.dtype} and ${b.dtype}`);
+    throw new PaliGemmaError(
+      "graph/dtype",
+      `where: condition is ${condition.dtype} (must be bool), the choices are ${a.dtype} and ${b.dtype}`,
+    );
   }
   const shape = broadcast("where", condition.shape, broadcast("where", a.shape, b.shape));
   return a.graph.node({ op: "Where", inputs: [condition, a, b], outputs: [{ dtype: a.dtype, shape }] })[0]!;
@@ -79,5 +116,10 @@ export function where(condition: Value, a: Value, b: Value): Value {
 /** Index of the largest element of each row of the last axis, the first of equals, as int64 [...]. */
 export function argMax(x: Value): Value {
   const attributes = { axis: { int: -1 }, keepdims: { int: 0 }, select_last_index: { int: 0 } };
-  return x.graph.node({ op: "ArgMax", inputs: [x], attributes, outputs: [{ dtype: "int64", shape: x.shape.slice(0, -1) }] })[0]!;
+  return x.graph.node({
+    op: "ArgMax",
+    inputs: [x],
+    attributes,
+    outputs: [{ dtype: "int64", shape: x.shape.slice(0, -1) }],
+  })[0]!;
 }
