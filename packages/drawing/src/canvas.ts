@@ -1,4 +1,4 @@
-import type { Drawing } from "./layout.ts";
+import type { Drawing } from "./marks.ts";
 import type { Path } from "./path.ts";
 
 /** What drawing needs of a canvas: `CanvasRenderingContext2D` and its offscreen form have it all. */

@@ -1,16 +1,10 @@
 export { PaliGemmaError } from "./errors.ts";
 export { drawOnCanvas, type CanvasLike } from "./canvas.ts";
 export { contourPath, type MaskGrid } from "./contour.ts";
-export {
-  layoutDrawing,
-  type Drawing,
-  type DrawnBox,
-  type DrawnObject,
-  type LayoutOptions,
-  type PathMark,
-  type TextMark,
-} from "./layout.ts";
+export { layoutDrawing, type DrawnBox, type DrawnObject, type LayoutOptions } from "./layout.ts";
+export type { Drawing, PathMark, PlacedLabel, TextMark } from "./marks.ts";
+export type { Typeface } from "./writing.ts";
 export { PALETTE, textColorOn } from "./palette.ts";
 export type { Path, PathStep, Rectangle } from "./path.ts";
-export { isCovered } from "./typeface.ts";
+export { fitText, isCovered, textPath, textWidth } from "./typeface.ts";
 export { pathData, toSvg } from "./svg.ts";

@@ -1,9 +1,10 @@
 import { contourPath, type MaskGrid } from "./contour.ts";
 import { PaliGemmaError, refuseUnknownOptions } from "./errors.ts";
-import { DASHES, PALETTE, textColorOn } from "./palette.ts";
-import { rectanglePath, type Path, type Rectangle } from "./path.ts";
-import { placeLabels } from "./place-labels.ts";
-import { CAPITAL, fitText, isCovered, textPath, textWidth } from "./typeface.ts";
+import { labelMarks } from "./label-marks.ts";
+import type { Drawing, PathMark, TextMark } from "./marks.ts";
+import { DASHES, PALETTE } from "./palette.ts";
+import { rectanglePath, type Rectangle } from "./path.ts";
+import type { Typeface } from "./writing.ts";
 
 /** Corners as fractions of the picture, 0 to 1. */
 export interface DrawnBox {
@@ -42,44 +43,11 @@ export interface LayoutOptions {
   readonly otherScripts?: "codes" | "system";
   /** Width of a `system` text in em; canvases know (`measureText`). Default: an estimate. */
   readonly measure?: (text: string) => number;
+  /** Outlines for labels that the embedded ones do not cover; comes before `otherScripts`. */
+  readonly typeface?: Typeface;
 }
 
-/** One stroke or surface; pixels of the picture. */
-export interface PathMark {
-  readonly kind: "path";
-  readonly path: Path;
-  readonly fill?: string;
-  readonly fillRule?: "nonzero" | "evenodd";
-  readonly stroke?: string;
-  readonly lineWidth?: number;
-  readonly dash?: readonly number[];
-  /** 0 to 1, default 1. */
-  readonly opacity?: number;
-}
-
-/** A text for the viewer's own fonts, `width` pixels wide, its baseline starting at (x, y). */
-export interface TextMark {
-  readonly kind: "text";
-  readonly text: string;
-  readonly x: number;
-  readonly y: number;
-  readonly size: number;
-  readonly width: number;
-  readonly fill: string;
-}
-
-/** A finished drawing: marks from back to front over a picture of `width` × `height` pixels. */
-export interface Drawing {
-  readonly width: number;
-  readonly height: number;
-  readonly marks: readonly (PathMark | TextMark)[];
-  /** Where each object's label lies, for those that have one and found a place. */
-  readonly labels: readonly (Rectangle & { readonly object: number; readonly text: string })[];
-  /** Objects whose label found no free place. */
-  readonly unplaced: readonly number[];
-}
-
-const OPTIONS = ["fontSize", "lineWidth", "maskOpacity", "labels", "otherScripts", "measure"];
+const OPTIONS = ["fontSize", "lineWidth", "maskOpacity", "labels", "otherScripts", "measure", "typeface"];
 // Far beyond any camera; keeps coordinates of a hostile size out of renderers.
 const MAX_SIDE = 65_535;
 
@@ -116,67 +84,12 @@ export function layoutDrawing(
     marks.push({ kind: "path", path, stroke: "#000000", lineWidth: lineWidth * 2, opacity: 0.45 });
     marks.push({ kind: "path", path, stroke: color, lineWidth, ...(dash.length > 0 && { dash }) });
   }
-  if (options.labels === false) return { width, height, marks, labels: [], unplaced: [] };
-  const placed = layoutLabels(objects, styles, { width, height }, fontSize, lineWidth, options);
-  return { width, height, marks: [...marks, ...placed.marks], labels: placed.labels, unplaced: placed.unplaced };
-}
-
-type Style = { readonly color: string; readonly dash: readonly number[] };
-
-function layoutLabels(
-  objects: readonly DrawnObject[],
-  styles: readonly Style[],
-  { width, height }: { readonly width: number; readonly height: number },
-  fontSize: number,
-  lineWidth: number,
-  options: LayoutOptions,
-): { marks: (PathMark | TextMark)[]; labels: (Rectangle & { object: number; text: string })[]; unplaced: number[] } {
-  const padding = fontSize * 0.25;
-  const chipHeight = fontSize * 1.3;
-  const texts = objects
-    .map((object) => textOf(object))
-    .map((text) => {
-      const system = options.otherScripts === "system" && !isCovered(text);
-      const measure = system ? (options.measure ?? estimateWidth) : textWidth;
-      const shown = fitText(text, (width - 2 * padding) / fontSize, measure);
-      return { shown, system, width: measure(shown) * fontSize };
-    });
-  const wanted = [...objects.keys()].filter((i) => textOf(objects[i]!) !== "");
-  const wishes = wanted.map((i) => ({
-    width: texts[i]!.width + 2 * padding,
-    height: chipHeight,
-    target: targetOf(objects[i]!, width, height),
-  }));
-  const places = placeLabels(wishes, width, height);
-
-  const leaders: PathMark[] = [];
-  const chips: (PathMark | TextMark)[] = [];
-  const labels: (Rectangle & { object: number; text: string })[] = [];
-  for (const [n, i] of wanted.entries()) {
-    const place = texts[i]!.shown === "" ? undefined : places[n];
-    if (place === undefined) continue;
-    const { color } = styles[i]!;
-    const fill = textColorOn(color);
-    if (place.leader) {
-      const { target } = wishes[n]!;
-      const path: Path = [
-        ["M", place.x + place.width / 2, place.y + place.height / 2],
-        ["L", target.x + target.width / 2, target.y + target.height / 2],
-      ];
-      leaders.push(
-        { kind: "path", path, stroke: "#000000", lineWidth: lineWidth * 1.4, opacity: 0.45 },
-        { kind: "path", path, stroke: color, lineWidth: lineWidth * 0.7 },
-      );
-    }
-    chips.push({ kind: "path", path: rectanglePath(place, fontSize * 0.2), fill: color });
-    const [x, y] = [place.x + padding, place.y + (chipHeight + CAPITAL * fontSize) / 2];
-    const { shown, system, width: shownWidth } = texts[i]!;
-    if (system) chips.push({ kind: "text", text: shown, x, y, size: fontSize, width: shownWidth, fill });
-    else chips.push({ kind: "path", path: textPath(shown, x, y, fontSize), fill });
-    labels.push({ x: place.x, y: place.y, width: place.width, height: place.height, object: i, text: shown });
-  }
-  const shownObjects = new Set(labels.map((label) => label.object));
-  return { marks: [...leaders, ...chips], labels, unplaced: wanted.filter((i) => !shownObjects.has(i)) };
+  const requests = objects.flatMap((object, i) => {
+    const text = options.labels === false ? "" : textOf(object);
+    return text === "" ? [] : [{ object: i, text, target: targetOf(object, width, height), color: styles[i]!.color }];
+  });
+  const labels = labelMarks(requests, { width, height, fontSize, lineWidth }, options);
+  return { width, height, marks: [...marks, ...labels.marks], labels: labels.labels, unplaced: labels.unplaced };
 }
 
 function textOf({ label = "", score }: DrawnObject): string {
@@ -184,10 +97,7 @@ function textOf({ label = "", score }: DrawnObject): string {
   return score === undefined ? oneLine : `${oneLine} ${score.toFixed(2)}`.trim();
 }
 
-/** Full-width characters take an em, others a little over half of one. */
-function estimateWidth(text: string): number {
-  return Array.from(text).reduce((width, character) => width + (character >= "\u1100" ? 1 : 0.6), 0);
-}
+type Style = { readonly color: string; readonly dash: readonly number[] };
 
 function stylesOf(objects: readonly DrawnObject[], lineWidth: number): Style[] {
   const labels = [...new Set(objects.map((object) => object.label ?? ""))];

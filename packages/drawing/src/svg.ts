@@ -1,4 +1,4 @@
-import type { Drawing, PathMark, TextMark } from "./layout.ts";
+import type { Drawing, PathMark, TextMark } from "./marks.ts";
 import type { Path } from "./path.ts";
 
 /** The drawing as an SVG document of the picture's size, transparent where nothing is drawn. */
