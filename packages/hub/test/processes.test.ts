@@ -27,7 +27,7 @@ it("two processes at once download each byte once", async () => {
   const ends = await Promise.all(processes.map((child) => once(child, "exit")));
   expect(ends.map(([code]) => code as unknown)).toEqual([0, 0, 0]);
   expect(Object.fromEntries(hub.sent)).toEqual(
-    Object.fromEntries(NEEDED.map((path) => [path, large.files[path].length])),
+    Object.fromEntries(NEEDED.map((path) => [path, large.files[path as keyof typeof large.files].length])),
   );
   expect(await checkCache(cache)).toEqual({ blobs: NEEDED.length, links: NEEDED.length });
 });
