@@ -170,7 +170,9 @@ function quantizedParts(
       const found = findQuantized(checkpoint, name);
       const matrix = { name, type: `int${found?.bits}` };
       return found
-        ? [found.data, found.scales, ...(found.zeroPointData ? [found.zeroPointData] : [])].map((part) => [part.name, matrix] as const)
+        ? [found.data, found.scales, ...(found.zeroPointData ? [found.zeroPointData] : [])].map(
+            (part) => [part.name, matrix] as const,
+          )
         : [];
     }),
   );

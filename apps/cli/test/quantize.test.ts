@@ -20,8 +20,12 @@ describe("quantize", () => {
   it.each(["int8", "mixed", "int4"])("%s: the bundle is inspected and answers like any other model", async (dtype) => {
     const made = await run("quantize", MODEL, "--dtype", dtype, "--out", dtype);
     expect(made).toMatchObject({ code: 0, stderr: "" });
-    expect(made.stdout).toMatch(new RegExp(`^${dtype}: [\\d.]+ MB of tensors, before [\\d.]+ MB\\n.*matrices in [48] bits`));
-    const { parameters, parametersInFiles, elementTypes, memory, problems } = JSON.parse((await run("inspect", dtype, "--json")).stdout);
+    expect(made.stdout).toMatch(
+      new RegExp(`^${dtype}: [\\d.]+ MB of tensors, before [\\d.]+ MB\\n.*matrices in [48] bits`),
+    );
+    const { parameters, parametersInFiles, elementTypes, memory, problems } = JSON.parse(
+      (await run("inspect", dtype, "--json")).stdout,
+    );
     expect(problems).toEqual([]);
     expect(parametersInFiles).toBe(parameters);
     expect(Object.keys(elementTypes)).toEqual(expect.arrayContaining(dtype === "mixed" ? ["int4", "int8"] : [dtype]));
@@ -30,11 +34,25 @@ describe("quantize", () => {
   });
 
   it("tells as JSON what became of each matrix", async () => {
-    const { code, stdout } = await run("quantize", MODEL, "--dtype", "int4", "--block-size", "16", "--zero-points", "--vision", "int8", "--out", "json", "--json");
+    const { code, stdout } = await run(
+      "quantize",
+      MODEL,
+      "--dtype",
+      "int4",
+      "--block-size",
+      "16",
+      "--zero-points",
+      "--vision",
+      "int8",
+      "--out",
+      "json",
+      "--json",
+    );
     expect(code).toBe(0);
     const { model, out, matrices } = JSON.parse(stdout);
     expect({ model, out }).toEqual({ model: MODEL, out: "json" });
-    for (const matrix of matrices) expect(matrix).toMatchObject({ blockSize: 16, zeroPoints: true, relativeError: expect.any(Number) });
+    for (const matrix of matrices)
+      expect(matrix).toMatchObject({ blockSize: 16, zeroPoints: true, relativeError: expect.any(Number) });
     expect(matrices.filter(({ bits }: { bits: number }) => bits === 8).length).toBeGreaterThan(0);
     expect((await run("caption", PICTURE, "--model", "json")).stdout).toBe(`${truth.caption}\n`);
   });
@@ -45,7 +63,11 @@ describe("mistakes", () => {
     [["quantize", MODEL, "--out", "x"], 2, /required option '--dtype <name>'/],
     [["quantize", MODEL, "--dtype", "int8"], 2, /required option '--out <folder>'/],
     [["quantize", MODEL, "--dtype", "int3", "--out", "x"], 2, /Allowed choices are int8, int4, mixed/],
-    [["quantize", MODEL, "--dtype", "int8", "--block-size", "48", "--out", "x"], 2, /Allowed choices are 16, 32, 64, 128, 256/],
+    [
+      ["quantize", MODEL, "--dtype", "int8", "--block-size", "48", "--out", "x"],
+      2,
+      /Allowed choices are 16, 32, 64, 128, 256/,
+    ],
     [["quantize", MODEL, "--dtype", "int8", "--out", "taken"], 1, /quantization\/exists: .*taken is there already/],
     [["quantize", "absent", "--dtype", "int8", "--out", "x"], 1, /absent/],
   ])("%j", async (args, code, message) => {

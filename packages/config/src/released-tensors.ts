@@ -27,7 +27,10 @@ export function presetOfTensors(shapes: ReadonlyMap<string, readonly number[]>):
   const names = Object.keys(presets) as PresetName[];
   return names.find((name) => {
     const expected = releasedTensors(presets[name]);
-    return expected.size === shapes.size && [...expected].every(([tensor, shape]) => shapes.get(tensor)?.join() === shape.join());
+    return (
+      expected.size === shapes.size &&
+      [...expected].every(([tensor, shape]) => shapes.get(tensor)?.join() === shape.join())
+    );
   });
 }
 

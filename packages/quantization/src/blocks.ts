@@ -80,7 +80,10 @@ function fitScale(block: Float32Array, bits: 4 | 8): { readonly scale: number; r
 }
 
 /** The best scale and zero point; 0 is always among the numbers. */
-function fitRange(block: Float32Array, bits: 4 | 8): { readonly scale: number; readonly zeroPoint: number; readonly error: number } {
+function fitRange(
+  block: Float32Array,
+  bits: 4 | 8,
+): { readonly scale: number; readonly zeroPoint: number; readonly error: number } {
   const top = 2 ** bits - 1;
   let [low, high] = [0, 0];
   for (let i = 0; i < block.length; i++) {

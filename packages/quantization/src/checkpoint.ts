@@ -1,5 +1,11 @@
 import { PaliGemmaError, unknownKeys } from "@paligemma/core";
-import { canonicalNames, findQuantized, type Checkpoint, type QuantizedFormat, type TensorRef } from "@paligemma/weights";
+import {
+  canonicalNames,
+  findQuantized,
+  type Checkpoint,
+  type QuantizedFormat,
+  type TensorRef,
+} from "@paligemma/weights";
 import { BLOCK_SIZES, quantizeMatrix, type OnFitted } from "./matrix.ts";
 
 /** What a decoder's matrices become. "mixed" has the gated perceptron in 4 bits, which are most of the numbers, and the rest in 8. */
@@ -42,7 +48,13 @@ export interface QuantizedCheckpoint {
   readonly matrices: readonly QuantizedMatrix[];
 }
 
-const KNOWN = ["dtype", "blockSize", "zeroPoints", "vision", "tied"] as const satisfies readonly (keyof QuantizeOptions)[];
+const KNOWN = [
+  "dtype",
+  "blockSize",
+  "zeroPoints",
+  "vision",
+  "tied",
+] as const satisfies readonly (keyof QuantizeOptions)[];
 const DEFAULT_BLOCK = { 4: 32, 8: 128 } as const;
 /** Share of a row that may be padding. */
 const MOST_PADDING = 1 / 8;

@@ -15,7 +15,9 @@ import { matrixRows } from "./numbers.ts";
 export function checkFormat({ bits, blockSize, zeroPoints }: QuantizedFormat): void {
   const faults = [
     ...(bits === 4 || bits === 8 ? [] : [`bits is ${String(bits)}, it may be 4 or 8`]),
-    ...(BLOCK_SIZES.includes(blockSize) ? [] : [`blockSize is ${String(blockSize)}, it may be ${BLOCK_SIZES.join(", ")}`]),
+    ...(BLOCK_SIZES.includes(blockSize)
+      ? []
+      : [`blockSize is ${String(blockSize)}, it may be ${BLOCK_SIZES.join(", ")}`]),
     ...(typeof zeroPoints === "boolean" ? [] : [`zeroPoints is ${String(zeroPoints)}, it may be true or false`]),
   ];
   if (faults.length > 0) throw new PaliGemmaError("quantization/option", faults.join("; "));

@@ -19,13 +19,17 @@ const SHAPES: Readonly<Record<string, readonly number[]>> = {
 };
 
 function checkpoint(rename: (name: string) => string = (name) => name): Checkpoint {
-  return checkpointOf(Object.entries(SHAPES).map(([name, shape], i) => tensorOf(rename(name), gaussian(shape, i + 1), "bfloat16")));
+  return checkpointOf(
+    Object.entries(SHAPES).map(([name, shape], i) => tensorOf(rename(name), gaussian(shape, i + 1), "bfloat16")),
+  );
 }
 
 /** Bits and block size of each matrix, by the last words of its name. */
 function made(options: QuantizeOptions, of = checkpoint()): Readonly<Record<string, string>> {
   const { matrices } = quantizeCheckpoint(of, options);
-  return Object.fromEntries(matrices.map(({ name, bits, blockSize }) => [name.split(".").slice(-2)[0]!, `${bits}/${blockSize}`]));
+  return Object.fromEntries(
+    matrices.map(({ name, bits, blockSize }) => [name.split(".").slice(-2)[0]!, `${bits}/${blockSize}`]),
+  );
 }
 
 describe("quantizeCheckpoint", () => {
@@ -51,27 +55,44 @@ describe("quantizeCheckpoint", () => {
   it("stands for the checkpoint that it was made from, in any spelling", () => {
     const expected = new Map(Object.entries(SHAPES));
     for (const zeroPoints of [false, true]) {
-      const { tensors } = quantizeCheckpoint(checkpoint((name) => `model.${name}`), { dtype: "mixed", vision: "int4", zeroPoints });
+      const { tensors } = quantizeCheckpoint(
+        checkpoint((name) => `model.${name}`),
+        { dtype: "mixed", vision: "int4", zeroPoints },
+      );
       matchTensors(checkpointOf(tensors), expected, { optional: [HEAD] });
     }
     const { tensors } = quantizeCheckpoint(checkpoint(), { dtype: "int4" });
-    expect(() => matchTensors(checkpointOf(tensors), new Map(expected).set(TABLE, [40, 300]))).toThrow(/embed_tokens\.weight\.int4 is \[40, 5, 16\], needed is \[40, 300\]/);
-    expect(() => matchTensors(checkpointOf(tensors.filter((ref) => ref.name !== `${TABLE}.scales`)), expected)).toThrow(/weights\/quantized: .*scales is missing/);
+    expect(() => matchTensors(checkpointOf(tensors), new Map(expected).set(TABLE, [40, 300]))).toThrow(
+      /embed_tokens\.weight\.int4 is \[40, 5, 16\], needed is \[40, 300\]/,
+    );
+    expect(() => matchTensors(checkpointOf(tensors.filter((ref) => ref.name !== `${TABLE}.scales`)), expected)).toThrow(
+      /weights\/quantized: .*scales is missing/,
+    );
     const stray = tensorOf(`${LAYER}.input_layernorm.weight.scales`, gaussian([1, 1], 1));
     expect(() => matchTensors(checkpointOf([...tensors, stray]), expected)).toThrow(/1 superfluous/);
   });
 
   it("keeps the tied table once, and an output layer of its own", () => {
     const withHead = checkpointOf([...checkpoint().tensors.values(), tensorOf(HEAD, gaussian([40, 144], 7))]);
-    expect(quantizeCheckpoint(withHead, { dtype: "int8" }).tensors.some(({ name }) => name.startsWith(HEAD))).toBe(false);
+    expect(quantizeCheckpoint(withHead, { dtype: "int8" }).tensors.some(({ name }) => name.startsWith(HEAD))).toBe(
+      false,
+    );
     expect(made({ dtype: "int8", tied: false }, withHead)).toMatchObject({ lm_head: "8/32" });
   });
 
   it("refuses what it cannot do", () => {
-    expect(() => quantizeCheckpoint(checkpoint(), { dtype: "int3" as "int4" })).toThrow(/quantization\/option: dtype is "int3", it may be int8, int4, mixed/);
-    expect(() => quantizeCheckpoint(checkpoint(), { dtype: "int4", blocksize: 32 } as QuantizeOptions)).toThrow(/is blockSize meant\?/);
+    expect(() => quantizeCheckpoint(checkpoint(), { dtype: "int3" as "int4" })).toThrow(
+      /quantization\/option: dtype is "int3", it may be int8, int4, mixed/,
+    );
+    expect(() => quantizeCheckpoint(checkpoint(), { dtype: "int4", blocksize: 32 } as QuantizeOptions)).toThrow(
+      /is blockSize meant\?/,
+    );
     expect(() => quantizeCheckpoint(checkpoint(), { dtype: "int4", blockSize: 8 })).toThrow(/blockSize is 8/);
-    expect(() => quantizeCheckpoint(checkpointOf([tensorOf("x.weight", gaussian([4, 64], 1))]), { dtype: "int4" })).toThrow(/quantization\/nothing: none of 1 tensors/);
-    expect(() => quantizeCheckpoint(checkpointOf(quantizeCheckpoint(checkpoint(), { dtype: "int4" }).tensors), { dtype: "int8" })).toThrow(/quantised already/);
+    expect(() =>
+      quantizeCheckpoint(checkpointOf([tensorOf("x.weight", gaussian([4, 64], 1))]), { dtype: "int4" }),
+    ).toThrow(/quantization\/nothing: none of 1 tensors/);
+    expect(() =>
+      quantizeCheckpoint(checkpointOf(quantizeCheckpoint(checkpoint(), { dtype: "int4" }).tensors), { dtype: "int8" }),
+    ).toThrow(/quantised already/);
   });
 });

@@ -16,7 +16,9 @@ afterAll(async () => await backend.dispose());
 
 const OUT = 24;
 const formats = ([4, 8] as const).flatMap((bits) =>
-  ([16, 32, 64, 128] as const).flatMap((blockSize) => [false, true].map((zeroPoints) => ({ bits, blockSize, zeroPoints }))),
+  ([16, 32, 64, 128] as const).flatMap((blockSize) =>
+    [false, true].map((zeroPoints) => ({ bits, blockSize, zeroPoints })),
+  ),
 );
 
 describe.each(formats)("onnxruntime reads $bits bits in blocks of $blockSize, zero points: $zeroPoints", (format) => {
@@ -35,7 +37,10 @@ describe.each(formats)("onnxruntime reads $bits bits in blocks of $blockSize, ze
     await using session = await backend.compile(model);
     const x = gaussian([2, 3, width], 8, 1);
     const ids = [3, 0, OUT - 1];
-    const { host } = await session.run({ x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) }, { host: ["y", "rows"] });
+    const { host } = await session.run(
+      { x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) },
+      { host: ["y", "rows"] },
+    );
 
     const weight = (await dequantizeMatrix(among(parts, "fc.weight"), width)).data;
     expect(host["rows"]!.shape).toEqual([3, width]);
@@ -54,17 +59,27 @@ describe.each(formats)("onnxruntime reads $bits bits in blocks of $blockSize, ze
 });
 
 describe("graphs of quantised weights", () => {
-  const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), { bits: 4, blockSize: 32, zeroPoints: false });
+  const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), {
+    bits: 4,
+    blockSize: 32,
+    zeroPoints: false,
+  });
   const build = (target: Target, out: number, refs = parts): unknown =>
-    buildGraph("graph", target, (g) => ({ y: linear(g.input("x", "float32", ["n", 64]), checkpointWeights(g, checkpointOf(refs)).at("fc"), out) }));
+    buildGraph("graph", target, (g) => ({
+      y: linear(g.input("x", "float32", ["n", 64]), checkpointWeights(g, checkpointOf(refs)).at("fc"), out),
+    }));
 
   it("refuse devices that cannot multiply with them", () => {
-    expect(() => build({ ...WEBGPU, fused: new Set() }, OUT)).toThrow(/graph\/quantized: fc\.weight\.int4 is quantised, and webgpu cannot multiply/);
+    expect(() => build({ ...WEBGPU, fused: new Set() }, OUT)).toThrow(
+      /graph\/quantized: fc\.weight\.int4 is quantised, and webgpu cannot multiply/,
+    );
     expect(() => build({ ...CPU, compute: "float16" }, OUT)).toThrow(/graph\/quantized/);
   });
 
   it("refuse other shapes and parts that do not belong together", () => {
-    expect(() => build(CPU, OUT + 1)).toThrow(/weights\/shape: fc\.weight\.int4 is \[24, 2, 16\], the config asks for \[25, 64\]/);
+    expect(() => build(CPU, OUT + 1)).toThrow(
+      /weights\/shape: fc\.weight\.int4 is \[24, 2, 16\], the config asks for \[25, 64\]/,
+    );
     expect(() => build(CPU, OUT, [parts[1]!])).toThrow(/weights\/quantized: .*fc\.weight\.scales is missing/);
   });
 });

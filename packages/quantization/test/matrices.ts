@@ -9,12 +9,19 @@ export function gaussian(shape: readonly number[], seed: number, scale = 0.02): 
     return (state + 1) / 4_294_967_297;
   };
   const count = shape.reduce((product, n) => product * n, 1);
-  const data = Float32Array.from({ length: count }, () => scale * Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()));
+  const data = Float32Array.from(
+    { length: count },
+    () => scale * Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next()),
+  );
   return ndArray("float32", shape, data);
 }
 
 /** The same in another format. */
-export function tensorOf(name: string, array: NdArray<"float32">, dtype: "float32" | "float16" | "bfloat16" = "float32"): TensorRef {
+export function tensorOf(
+  name: string,
+  array: NdArray<"float32">,
+  dtype: "float32" | "float16" | "bfloat16" = "float32",
+): TensorRef {
   return ndTensor(name, fromFloat32(array, dtype));
 }
 

@@ -28,15 +28,23 @@ describe.each(formats)("$bits bits in blocks of $blockSize, zero points: $zeroPo
     expect(error).toBeLessThan(TOLERANCES[bits === 4 ? "quantization/int4 weights" : "quantization/int8 weights"]);
     const scales = toFloat32(await readTensor(packed.scales)).data;
     // Numbers that were not clipped are off by half a step at most; in 8 bits hardly any is.
-    const off = matrix.data.map((x, i) => Math.abs(x - back.data[i]!) / scales[Math.floor(i / width) * blocks + Math.floor((i % width) / blockSize)]!);
-    expect(off.filter((steps) => steps > 0.5 + TOLERANCES["quantization/rounding"]).length).toBeLessThanOrEqual(off.length / 20);
+    const off = matrix.data.map(
+      (x, i) =>
+        Math.abs(x - back.data[i]!) / scales[Math.floor(i / width) * blocks + Math.floor((i % width) / blockSize)]!,
+    );
+    expect(off.filter((steps) => steps > 0.5 + TOLERANCES["quantization/rounding"]).length).toBeLessThanOrEqual(
+      off.length / 20,
+    );
   });
 
   it("what can be said exactly is kept exactly", async () => {
     const top = 2 ** bits - 1;
     const middle = 2 ** (bits - 1);
     // Every q of the format, each block with both ends of the range.
-    const numbers = Float32Array.from({ length: 3 * 128 }, (_, i) => ((i % blockSize < 2 ? (i % 2) * top : (i * 7) % (top + 1)) - middle) / 16);
+    const numbers = Float32Array.from(
+      { length: 3 * 128 },
+      (_, i) => ((i % blockSize < 2 ? (i % 2) * top : (i * 7) % (top + 1)) - middle) / 16,
+    );
     const matrix = ndArray("float32", [3, 128], numbers);
     const back = await dequantizeMatrix(among(quantizeMatrix(tensorOf("w", matrix), format), "w"), 128);
     expect(relativeError(numbers, back.data)).toBeLessThan(TOLERANCES["quantization/rounding"]);
@@ -53,7 +61,8 @@ describe.each(formats)("$bits bits in blocks of $blockSize, zero points: $zeroPo
     for (const part of quantizeMatrix(tensorOf("w", matrix), format)) {
       const whole = await part.source.read(0, part.end);
       const pieces: number[] = [];
-      for (let at = 0; at < part.end; at += 11) pieces.push(...(await part.source.read(at, Math.min(part.end, at + 11))));
+      for (let at = 0; at < part.end; at += 11)
+        pieces.push(...(await part.source.read(at, Math.min(part.end, at + 11))));
       expect(pieces).toEqual([...whole]);
       await expect(part.source.read(0, part.end + 1)).rejects.toThrow(/weights\/range/);
     }
@@ -86,8 +95,13 @@ describe("the search for scales", () => {
       const scale = -extreme / 8;
       plain.push(...block.map((x) => scale * Math.min(7, Math.max(-8, Math.round(x / scale)))));
     }
-    const searched = await dequantizeMatrix(among(quantizeMatrix(tensorOf("w", matrix), { bits: 4, blockSize: 32, zeroPoints: false }), "w"), 256);
-    expect(relativeError(matrix.data, searched.data)).toBeLessThan(relativeError(matrix.data, plain) * TOLERANCES["quantization/search"]);
+    const searched = await dequantizeMatrix(
+      among(quantizeMatrix(tensorOf("w", matrix), { bits: 4, blockSize: 32, zeroPoints: false }), "w"),
+      256,
+    );
+    expect(relativeError(matrix.data, searched.data)).toBeLessThan(
+      relativeError(matrix.data, plain) * TOLERANCES["quantization/search"],
+    );
   });
 });
 
@@ -103,7 +117,9 @@ describe("what cannot be quantised", () => {
 
   it("formats without kernels", () => {
     const ref = tensorOf("w", gaussian([2, 64], 1));
-    expect(() => quantizeMatrix(ref, { ...format, blockSize: 48 })).toThrow(`quantization/option: blockSize is 48, it may be ${BLOCK_SIZES.join(", ")}`);
+    expect(() => quantizeMatrix(ref, { ...format, blockSize: 48 })).toThrow(
+      `quantization/option: blockSize is 48, it may be ${BLOCK_SIZES.join(", ")}`,
+    );
     expect(() => quantizeMatrix(ref, { ...format, bits: 2 as 4 })).toThrow(/bits is 2, it may be 4 or 8/);
   });
 

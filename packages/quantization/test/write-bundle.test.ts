@@ -23,12 +23,16 @@ beforeEach(async () => {
   from = join(folder, "from");
   await mkdir(from, { recursive: true });
   await writeSafetensors(join(from, "model.safetensors"), [tensorOf(TABLE, table), tensorOf(NORM, gaussian([96], 2))]);
-  for (const name of ["config.json", "tokenizer.json", "notes.txt", "optimizer.pt"]) await writeFile(join(from, name), name);
+  for (const name of ["config.json", "tokenizer.json", "notes.txt", "optimizer.pt"])
+    await writeFile(join(from, name), name);
 });
 
 it("writes a folder like any other, and says what was done", async () => {
   const reports: number[] = [];
-  const made = await writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int8", onProgress: ({ done }) => reports.push(done) });
+  const made = await writeBundle(join(folder, "to"), await folderFiles(from), {
+    dtype: "int8",
+    onProgress: ({ done }) => reports.push(done),
+  });
   expect(await readdir(folder)).toEqual(["from", "to"]);
   expect((await readdir(join(folder, "to"))).toSorted()).toEqual([...made.files].toSorted());
   expect(made.files).toEqual(["config.json", "tokenizer.json", "model.safetensors", "quantization.json"]);
@@ -42,24 +46,38 @@ it("writes a folder like any other, and says what was done", async () => {
   const { matrices, ...rest } = JSON.parse(await readFile(join(folder, "to/quantization.json"), "utf8"));
   expect(rest).toEqual({ version: 1, dtype: "int8", vision: "keep" });
   expect(matrices).toEqual({
-    [TABLE]: { shape: [300, 96], bits: 8, blockSize: 32, zeroPoints: false, relativeError: Number(made.matrices[0]!.relativeError.toPrecision(3)) },
+    [TABLE]: {
+      shape: [300, 96],
+      bits: 8,
+      blockSize: 32,
+      zeroPoints: false,
+      relativeError: Number(made.matrices[0]!.relativeError.toPrecision(3)),
+    },
   });
 });
 
 it("writes over nothing", async () => {
   await expect(writeBundle(from, await folderFiles(from), { dtype: "int8" })).rejects.toThrow(/quantization\/exists/);
-  await expect(writeBundle(join(from, "config.json"), await folderFiles(from), { dtype: "int8" })).rejects.toThrow(/quantization\/exists/);
+  await expect(writeBundle(join(from, "config.json"), await folderFiles(from), { dtype: "int8" })).rejects.toThrow(
+    /quantization\/exists/,
+  );
   await mkdir(join(folder, "to"));
   await writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int4" });
-  await expect(writeBundle(join(folder, "to"), await folderFiles(join(folder, "to")), { dtype: "int4" })).rejects.toThrow(/quantization\/exists/);
+  await expect(
+    writeBundle(join(folder, "to"), await folderFiles(join(folder, "to")), { dtype: "int4" }),
+  ).rejects.toThrow(/quantization\/exists/);
 });
 
 it("leaves nothing behind when it fails or is stopped", async () => {
   const stop = AbortSignal.abort(new Error("enough"));
-  await expect(writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int8", signal: stop })).rejects.toThrow("enough");
+  await expect(
+    writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int8", signal: stop }),
+  ).rejects.toThrow("enough");
   const bad = gaussian([300, 96], 1);
   bad.data[100] = Number.POSITIVE_INFINITY;
   await writeSafetensors(join(from, "model.safetensors"), [tensorOf(TABLE, bad)]);
-  await expect(writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int8" })).rejects.toThrow(/not-finite.*row 1/);
+  await expect(writeBundle(join(folder, "to"), await folderFiles(from), { dtype: "int8" })).rejects.toThrow(
+    /not-finite.*row 1/,
+  );
   expect(await readdir(folder)).toEqual(["from"]);
 });

@@ -36,7 +36,9 @@ export function quantizeCommand(): Command {
     )
     .option("--zero-points", "give each block a zero point: more exact, larger, slower")
     .addOption(
-      new Option("--vision <name>", "what the vision encoder becomes").choices(["keep", "int8", "int4"]).default("keep"),
+      new Option("--vision <name>", "what the vision encoder becomes")
+        .choices(["keep", "int8", "int4"])
+        .default("keep"),
     )
     .option("--json", "print one JSON document")
     .action(async (model: string, { json, blockSize, zeroPoints, ...flags }: QuantizeFlags) => {
