@@ -21,7 +21,12 @@ export function checkPixelBox(box: Box, size: ImageSize): Omit<Problem, "line">[
   if (yMax < yMin || xMax < xMin) return [{ code: "box/inverted", message: `${text} ends before it begins` }];
   if (yMax === yMin || xMax === xMin) return [{ code: "box/empty", message: `${text} has no inside` }];
   if (Math.min(yMin, xMin) >= -TOLERANCE && !fits(xMax, yMax, width, height) && fits(yMax, xMax, width, height)) {
-    return [{ code: "box/swapped-axes", message: `${text} fits the picture of ${width} × ${height} only with x and y exchanged` }];
+    return [
+      {
+        code: "box/swapped-axes",
+        message: `${text} fits the picture of ${width} × ${height} only with x and y exchanged`,
+      },
+    ];
   }
   if (Math.min(yMin, xMin) < -TOLERANCE || !fits(xMax, yMax, width, height)) {
     return [{ code: "box/outside", message: `${text} leaves the picture of ${width} × ${height}` }];
@@ -39,7 +44,12 @@ export function checkObjects(objects: readonly TrainingObject[], classes: readon
     const wrong = checkLabel(label, known);
     if (wrong) problems.push({ ...wrong, ...at });
     const key = JSON.stringify([label, box]);
-    if (seen.has(key)) problems.push({ code: "object/duplicate", message: `the object ${shown(label)} stands there twice with the same box`, ...at });
+    if (seen.has(key))
+      problems.push({
+        code: "object/duplicate",
+        message: `the object ${shown(label)} stands there twice with the same box`,
+        ...at,
+      });
     seen.add(key);
   }
   return problems;
@@ -52,10 +62,16 @@ export function checkLabel(label: string, classes: ReadonlySet<string> | undefin
     formatDetections([{ label, box: { yMin: 0, xMin: 0, yMax: 1, xMax: 1 } }]);
   } catch (error) {
     if (!(error instanceof PaliGemmaError || (error as Error).name === "PaliGemmaError")) throw error;
-    return { code: "label/separator", message: `the label ${shown(label)} holds a separator, markup, or space at its ends; rename the class` };
+    return {
+      code: "label/separator",
+      message: `the label ${shown(label)} holds a separator, markup, or space at its ends; rename the class`,
+    };
   }
   if (classes && !classes.has(label)) {
-    return { code: "label/unknown", message: `the label ${shown(label)} is none of the ${classes.size} classes ${shown([...classes].slice(0, 8))}` };
+    return {
+      code: "label/unknown",
+      message: `the label ${shown(label)} is none of the ${classes.size} classes ${shown([...classes].slice(0, 8))}`,
+    };
   }
   return undefined;
 }

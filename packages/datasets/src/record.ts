@@ -43,4 +43,3 @@ export interface ObjectContent {
 
 /** What a reader gives for each record: the record, or why it is none. */
 export type Reading = { readonly record: TrainingRecord } | { readonly bad: BadRecord };
-

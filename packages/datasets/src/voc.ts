@@ -26,7 +26,11 @@ export function readVoc(text: string, file: string, { firstPixel = 1 }: VocOptio
     const missing = ["filename", "size/width", "size/height"].filter((name) => value(name) === "");
     if (missing.length > 0) problems.push({ code: "field/missing", message: `there is no ${missing.join(", no ")}` });
     else if (![size.width, size.height].every((edge) => Number.isInteger(edge) && edge > 0)) {
-      problems.push({ code: "image/size", message: `the size is ${shown(value("size/width"))} × ${shown(value("size/height"))}; whole numbers from 1 are needed`, line: root.texts.get("size/width")!.line });
+      problems.push({
+        code: "image/size",
+        message: `the size is ${shown(value("size/width"))} × ${shown(value("size/height"))}; whole numbers from 1 are needed`,
+        line: root.texts.get("size/width")!.line,
+      });
     }
   }
   const image = value("filename") === "" ? "" : checkImagePath(value("filename"), problems);
@@ -36,14 +40,26 @@ export function readVoc(text: string, file: string, { firstPixel = 1 }: VocOptio
   return { record: { origin, image, size, content: { kind: "objects", objects: read } } };
 }
 
-function readObject({ texts, line }: Element, size: ImageSize, firstPixel: 0 | 1, problems: Problem[]): TrainingObject[] {
+function readObject(
+  { texts, line }: Element,
+  size: ImageSize,
+  firstPixel: 0 | 1,
+  problems: Problem[],
+): TrainingObject[] {
   const names = ["name", "bndbox/ymin", "bndbox/xmin", "bndbox/ymax", "bndbox/xmax"];
   const missing = names.filter((name) => !texts.has(name));
   if (missing.length > 0) {
     problems.push({ code: "field/missing", message: `an object has no ${missing.join(", no ")}`, line });
     return [];
   }
-  const [yMin, xMin, yMax, xMax] = names.slice(1).map((name) => (texts.get(name)!.text === "" ? Number.NaN : Number(texts.get(name)!.text))) as [number, number, number, number];
+  const [yMin, xMin, yMax, xMax] = names
+    .slice(1)
+    .map((name) => (texts.get(name)!.text === "" ? Number.NaN : Number(texts.get(name)!.text))) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   // Pixels counted from 1, the last included: the first pixel lies from 0 to 1.
   const box = { yMin: yMin - firstPixel, xMin: xMin - firstPixel, yMax, xMax };
   const wrong = checkPixelBox(box, size);
@@ -52,7 +68,10 @@ function readObject({ texts, line }: Element, size: ImageSize, firstPixel: 0 | 1
 }
 
 /** Texts of the annotation and of its objects, by path; deeper and other elements are left alone. */
-function parseAnnotation(text: string, problems: Problem[]): { readonly root: Element; readonly objects: readonly Element[] } {
+function parseAnnotation(
+  text: string,
+  problems: Problem[],
+): { readonly root: Element; readonly objects: readonly Element[] } {
   const root: Element = { texts: new Map(), line: 1 };
   const objects: Element[] = [];
   const path: string[] = [];
@@ -80,9 +99,14 @@ function parseAnnotation(text: string, problems: Problem[]): { readonly root: El
       throw error;
     });
     parser.write(text).close();
-    if (!/<annotation[\s>]/.test(text)) problems.push({ code: "xml/syntax", message: "the root of the file is no <annotation>" });
+    if (!/<annotation[\s>]/.test(text))
+      problems.push({ code: "xml/syntax", message: "the root of the file is no <annotation>" });
   } catch (error) {
-    problems.push({ code: "xml/syntax", message: `the file is no XML: ${(error as Error).message}`, line: parser.line });
+    problems.push({
+      code: "xml/syntax",
+      message: `the file is no XML: ${(error as Error).message}`,
+      line: parser.line,
+    });
   }
   return { root, objects };
 }

@@ -5,6 +5,7 @@ export {
   type ModelInputs,
   type Processor,
   type ProcessorOptions,
+  type TextExample,
 } from "./processor.ts";
 export {
   createTextStream,
@@ -30,4 +31,4 @@ export { normalize, type NormalizeOptions } from "./normalize.ts";
 export { preprocessImages } from "./pixels.ts";
 export type { Resample } from "./kernels.ts";
 export { IMAGE_MARKER } from "./prompt.ts";
-export { IGNORED_LABEL } from "./collate.ts";
+export { IGNORED_LABEL, type TextArrays } from "./collate.ts";

@@ -63,21 +63,28 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 
 /** Splits and checks the options of a call; throws `processor/option`. */
 export function readOptions(options: ProcessOptions): { readonly text: TextSettings; readonly image: ImageOptions } {
-  const known = [...TEXT_OPTIONS, ...IMAGE_OPTIONS, "signal"];
-  const unknown = unknownKeys(options, known);
-  if (unknown.length > 0) {
-    const names = unknown.map(({ key, meant }) => {
-      const instead = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : meant && `did you mean ${meant}?`;
-      return instead ? `${key} (${instead})` : key;
-    });
-    throw new PaliGemmaError(
-      "processor/option",
-      `process has no option ${names.join(", ")}; it has ${known.join(", ")}`,
-    );
-  }
+  refuseUnknown(options, "process", [...TEXT_OPTIONS, ...IMAGE_OPTIONS, "signal"]);
   const image: Record<string, unknown> = {};
   for (const key of IMAGE_OPTIONS) if (options[key] !== undefined) image[key] = options[key];
   return { text: textSettings(options), image };
+}
+
+/** Checks the options of a call without images; throws `processor/option`. */
+export function readTextOptions(options: TextOptions): TextSettings {
+  refuseUnknown(options, "processTexts", TEXT_OPTIONS);
+  return textSettings(options);
+}
+
+function refuseUnknown(options: object, where: string, known: readonly string[]): void {
+  const names = unknownKeys(options, known).map(({ key, meant }) => {
+    const instead = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : meant && `did you mean ${meant}?`;
+    return instead ? `${key} (${instead})` : key;
+  });
+  if (names.length === 0) return;
+  throw new PaliGemmaError(
+    "processor/option",
+    `${where} has no option ${names.join(", ")}; it has ${known.join(", ")}`,
+  );
 }
 
 function textSettings(options: TextOptions): TextSettings {

@@ -1,7 +1,7 @@
 import { PaliGemmaError, unknownKeys, type NdArray } from "@paligemma/core";
-import { collate } from "./collate.ts";
+import { collate, type TextArrays } from "./collate.ts";
 import { checkImage, type ImageLike } from "./image.ts";
-import { readOptions, type ProcessOptions } from "./options.ts";
+import { readOptions, readTextOptions, type ProcessOptions, type TextOptions, type TextSettings } from "./options.ts";
 import { preprocessImages } from "./pixels.ts";
 import {
   parsePreprocessorConfig,
@@ -22,6 +22,14 @@ export interface Example<Source = never> {
   /** The task, such as `"caption en"`; `""` (and absent) asks for a caption without saying so. */
   readonly prompt?: string | undefined;
   /** The answer to learn. `<eos>` is added to it. */
+  readonly suffix?: string | undefined;
+}
+
+/** An example whose pictures are prepared elsewhere, by an image pool for instance. */
+export interface TextExample {
+  /** How many pictures it has. */
+  readonly images: number;
+  readonly prompt?: string | undefined;
   readonly suffix?: string | undefined;
 }
 
@@ -46,6 +54,8 @@ export interface Processor<Source = never> {
   readonly tokenizer: Tokenizer;
   /** One row per example; row i does not depend on the others, except for its pads. */
   process(example: Example<Source> | readonly Example<Source>[], options?: ProcessOptions): Promise<ModelInputs>;
+  /** The text part of `process` alone. */
+  processTexts(text: TextExample | readonly TextExample[], options?: TextOptions): TextArrays;
   /** Text of one row of ids. */
   decode(ids: Iterable<number | bigint>, options?: DecodeOptions): string;
   /** Text of every row. */
@@ -83,16 +93,24 @@ export function createProcessor<Source = never>(options: ProcessorOptions<Source
   const config = parsePreprocessorConfig(options.preprocessor, options.imageSeqLength);
   const tokenizer = isTokenizer(options.tokenizer) ? options.tokenizer : createTokenizer(options.tokenizer);
   const decode = (ids: Iterable<number | bigint>, how?: DecodeOptions): string => tokenizer.decode(ids, how);
+  const toArrays = (sources: readonly RowSource[], settings: TextSettings): TextArrays =>
+    collate(
+      sources.map((source, index) =>
+        buildRow(source, tokenizer, config.imageSeqLength, settings.newlineSeparately, `example ${index}`),
+      ),
+      settings,
+      tokenizer.special.pad,
+    );
   return {
     config,
     tokenizer,
     async process(given, processOptions = {}) {
       const { text, image } = readOptions(processOptions);
       const examples = checkExamples(given);
-      const rows = examples.map(({ source }, index) =>
-        buildRow(source, tokenizer, config.imageSeqLength, text.newlineSeparately, `example ${index}`),
+      const arrays = toArrays(
+        examples.map(({ source }) => source),
+        text,
       );
-      const arrays = collate(rows, text, tokenizer.special.pad);
       const images: ImageLike[] = [];
       for (const [index, example] of examples.entries()) {
         for (const item of example.images) {
@@ -102,6 +120,19 @@ export function createProcessor<Source = never>(options: ProcessorOptions<Source
       }
       const pixelValues = preprocessImages(images, config, image);
       return { pixelValues, ...arrays, imagesPerRow: examples.map((example) => example.images.length) };
+    },
+    processTexts(given, textOptions = {}) {
+      const texts = (Array.isArray(given) ? given : [given]) as readonly TextExample[];
+      const settings = readTextOptions(textOptions);
+      const sources = texts.map((item, index) => checkTexts(item, item.images, `example ${index}`));
+      for (const [index, { images }] of texts.entries()) {
+        if (!(Number.isInteger(images) && images >= 0 && images <= MAX_BATCH))
+          throw new PaliGemmaError(
+            "processor/example",
+            `example ${index} has ${images} images; a number from 0 to ${MAX_BATCH} is needed`,
+          );
+      }
+      return toArrays(sources, settings);
     },
     decode,
     batchDecode: (all, how) => Array.from(all, (ids) => decode(ids, how)),
@@ -135,21 +166,29 @@ function checkExamples<Source>(given: Example<Source> | readonly Example<Source>
         "processor/example",
         `${name} has the unknown field ${unknown.map(({ key }) => key).join(", ")}; there are image, images, prompt and suffix`,
       );
-    const { image, images, prompt = "", suffix } = example;
+    const { image, images } = example;
     if (image !== undefined && images !== undefined)
       throw new PaliGemmaError("processor/example", `${name} has both image and images; give one of them`);
     if (images !== undefined && !Array.isArray(images))
       throw new PaliGemmaError("processor/example", `${name} has images that are no array`);
-    for (const [key, value] of Object.entries({ prompt, suffix })) {
-      if (value !== undefined && typeof value !== "string")
-        throw new PaliGemmaError(
-          "processor/example",
-          `${name} has a ${key} that is no text but ${value === null ? "null" : typeof value}`,
-        );
-    }
     const all = images ?? (image === undefined ? [] : [image]);
-    return { source: { prompt, suffix, images: all.length }, images: all };
+    return { source: checkTexts(example, all.length, name), images: all };
   });
+}
+
+function checkTexts(
+  { prompt = "", suffix }: { readonly prompt?: string | undefined; readonly suffix?: string | undefined },
+  images: number,
+  name: string,
+): RowSource {
+  for (const [key, value] of Object.entries({ prompt, suffix })) {
+    if (value !== undefined && typeof value !== "string")
+      throw new PaliGemmaError(
+        "processor/example",
+        `${name} has a ${key} that is no text but ${value === null ? "null" : typeof value}`,
+      );
+  }
+  return { prompt, suffix, images };
 }
 
 async function toImage<Source>(

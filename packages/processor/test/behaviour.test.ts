@@ -257,6 +257,25 @@ describe("createProcessor", () => {
       /^processor\/image: an image of example 0/,
     );
   });
+  it("gives the text part alone, for pictures that are prepared elsewhere", async () => {
+    const {
+      pixelValues: _pixels,
+      imagesPerRow: _images,
+      ...texts
+    } = await processor.process([
+      { image, prompt: "red star", suffix: "a" },
+      { images: [image, other], prompt: "a", suffix: "" },
+    ]);
+    const alone = [
+      { images: 1, prompt: "red star", suffix: "a" },
+      { images: 2, prompt: "a", suffix: "" },
+    ];
+    expect(processor.processTexts(alone)).toEqual(texts);
+    expect(() => processor.processTexts({ images: -1 })).toThrow(/^processor\/example/);
+    expect(() => processor.processTexts({ images: 1, prompt: "a" }, { size: 3 } as never)).toThrow(
+      /^processor\/option/,
+    );
+  });
   it("decodes rows", async () => {
     const { inputIds } = await processor.process({ image, prompt: "red star" });
     expect(processor.decode(inputIds.data)).toBe("<image><image><image><image><bos>red star\n");
