@@ -125,7 +125,9 @@ function otherProblem(p, file, specifier) {
   if (specifier.startsWith(".")) {
     const target = resolve(dirname(file), specifier);
     if (target.startsWith(join(p.folder, "src") + sep) && !relative(p.folder, file).startsWith("src")) return undefined;
-    const crosses = packages.find((other) => other !== p && target.startsWith(other.folder + sep));
+    const crosses = packages.find(
+      (other) => other !== p && other.kind !== "tooling" && target.startsWith(other.folder + sep),
+    );
     return crosses ? `reach ${crosses.manifest.name} by its name` : undefined;
   }
   if (isBuiltin(specifier)) return undefined;
