@@ -104,6 +104,7 @@ function sourceProblem(p, own, file, specifier) {
     if (!target.startsWith(join(p.folder, "src") + sep)) return "a relative import must stay inside the package's src";
     return undefined;
   }
+  if (specifier.startsWith("virtual:")) return undefined; // made by the package's own bundler settings
   if (isBuiltin(specifier)) {
     if (!specifier.startsWith("node:")) return `write "node:${specifier}"`;
     const free = NODE_ONLY.has(p.name) || own.split(sep).includes("node") || own.split(sep).includes("testing");
