@@ -81,9 +81,13 @@ export const PIECES: readonly string[] = [
 export const LOC0 = PIECES.indexOf("<loc0000>");
 export const SEG0 = PIECES.indexOf("<seg000>");
 
-/** The vocabulary of `PIECES`. */
-export function vocabulary(options: Partial<VocabularyOptions> = {}): Vocabulary {
-  return sentencePieceVocabulary(PIECES, { eosTokenId: EOS, control: [0, 1, 2, 3, 4, PIECES.length - 1], ...options });
+/** The pieces that are text. */
+export const TEXT_PIECES: readonly string[] = PIECES.slice(0, LOC0);
+
+/** The vocabulary of `PIECES`, or of some of them. */
+export function vocabulary(options: Partial<VocabularyOptions> = {}, pieces: readonly string[] = PIECES): Vocabulary {
+  const control = [0, 1, 2, 3, 4, PIECES.length - 1];
+  return sentencePieceVocabulary(pieces, { eosTokenId: EOS, control, ...options });
 }
 
 /** The longest piece first, from the left: not BPE, but a split of its own, like a tokenizer's. */

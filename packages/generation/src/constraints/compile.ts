@@ -26,15 +26,13 @@ export function compile(vocabulary: Vocabulary, grammar: Grammar): Constraint<Au
     live,
     costs(network, (low, high) => (hasToken(low, high) ? 1 : Infinity)),
   );
-  const edgesOf = (state: AutomatonState): readonly (readonly [number, number, number])[] =>
-    state.places.flatMap(([node]) => network.nodes[node]!.edges);
 
   let kept = new Map<AutomatonState, TokenSet>();
   let keptIds = 0;
   const allowed = (state: AutomatonState): TokenSet => {
     let set = kept.get(state);
     if (set === undefined) {
-      set = tokensFrom(state, edgesOf(state), states, vocabulary);
+      set = tokensFrom(state, states, vocabulary);
       keptIds += set.size;
       if (keptIds > MAX_KEPT_IDS) [kept, keptIds] = [new Map(), set.size];
       kept.set(state, set);
@@ -55,25 +53,20 @@ export function compile(vocabulary: Vocabulary, grammar: Grammar): Constraint<Au
     next,
     accepting: (state) => state.accepting,
     distance: (state) => state.cost + 1,
-    forced: (state) => forcedTokens(forcedSymbols(state, states, edgesOf), vocabulary),
+    forced: (state) => forcedTokens(forcedSymbols(state, states), vocabulary),
   };
 }
 
 /** Every token whose bytes, or whose id, lead somewhere, and those that end the answer where it may end. */
-function tokensFrom(
-  state: AutomatonState,
-  edges: readonly (readonly [low: number, high: number, to: number])[],
-  states: States,
-  vocabulary: Vocabulary,
-): TokenSet {
+function tokensFrom(state: AutomatonState, states: States, vocabulary: Vocabulary): TokenSet {
   const ids: number[] = state.accepting ? [...vocabulary.eos] : [];
   const byId = new Set<number>();
-  for (const [low, high] of edges) {
+  for (const { low, high } of state.edges) {
     if (low >= TOKEN)
       for (let symbol = low; symbol <= high; symbol++)
         if (states.step(state, symbol) !== null) byId.add(symbol - TOKEN);
   }
-  if (edges.some(([low]) => low < TOKEN)) {
+  if (state.edges.some(({ low }) => low < TOKEN)) {
     const { first, sibling, byte, holds, another } = vocabulary.trie;
     const nodes: number[] = [first[0]!];
     const from: AutomatonState[] = [state];
@@ -95,23 +88,22 @@ function tokensFrom(
     }
   }
   for (const id of byId) ids.push(id);
-  return tokenSet(Int32Array.from(ids));
+  return tokenSet(Int32Array.from(ids).sort());
 }
 
 /** The symbols that must follow, in order, until there is a choice or the text may end; and whether text may follow them. */
 function forcedSymbols(
   state: AutomatonState,
   states: States,
-  edgesOf: (state: AutomatonState) => readonly (readonly [low: number, high: number, to: number])[],
 ): { readonly symbols: readonly number[]; readonly open: boolean } {
   const symbols: number[] = [];
   for (let at = state; ;) {
-    const edges = edgesOf(at);
-    const symbol = edges[0]?.[0];
+    const { edges } = at;
+    const symbol = edges[0]?.low;
     const forced =
-      !at.accepting && symbol !== undefined && edges.every(([low, high]) => low === symbol && high === symbol);
+      !at.accepting && symbol !== undefined && edges.every(({ low, high }) => low === symbol && high === symbol);
     const after = forced && symbols.length < MAX_FORCED ? states.step(at, symbol) : null;
-    if (after === null) return { symbols, open: edges.some(([low]) => low < TOKEN) };
+    if (after === null) return { symbols, open: edges.some(({ low }) => low < TOKEN) };
     symbols.push(symbol!);
     at = after;
   }

@@ -71,19 +71,24 @@ function objects(vocabulary: Vocabulary, options: DetectionsOptions, masks: numb
   const between = compile(vocabulary, separator);
   const perObject = last.distance!(last.start) + between.distance!(between.start);
 
-  const allowed = (state: DetectionsState): TokenSet => {
+  const filtered = (state: DetectionsState): TokenSet => {
     const inner = partOf(state).allowed(state.inner);
-    const coordinates = inner.has(first);
-    const count = begun(state);
-    if (!coordinates && (count >= minObjects || !state.inner.accepting)) return inner;
+    const mayEnd = begun(state) >= minObjects;
+    if (!inner.has(first) && (mayEnd || !state.inner.accepting)) return inner;
     const canStand = coordinateTest(state.coordinates, state.boxes, rules);
-    return tokenSet(
-      inner.ids.filter((token) =>
-        token >= first && token <= locations[1]
-          ? canStand(token - first)
-          : count >= minObjects || !vocabulary.eos.includes(token),
-      ),
-    );
+    const kept: number[] = [];
+    for (const token of inner.ids) {
+      const isLocation = token >= first && token <= locations[1];
+      if (isLocation ? canStand(token - first) : mayEnd || !vocabulary.eos.includes(token)) kept.push(token);
+    }
+    return tokenSet(Int32Array.from(kept));
+  };
+  // A state is asked several times on its way.
+  const known = new WeakMap<DetectionsState, TokenSet>();
+  const allowed = (state: DetectionsState): TokenSet => {
+    let set = known.get(state);
+    if (set === undefined) known.set(state, (set = filtered(state)));
+    return set;
   };
   return {
     start: { inner: more.start, last: false, coordinates: [], boxes: [] },

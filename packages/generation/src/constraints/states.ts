@@ -21,10 +21,20 @@ interface Frame {
   readonly cost: number;
 }
 
+/** A symbol from `low` to `high` leads to a node, with the same frame. */
+interface Edge {
+  readonly low: number;
+  readonly high: number;
+  readonly to: number;
+  readonly frame: Frame;
+}
+
 /** All places in the grammar that a text may have led to. */
 export interface AutomatonState {
   /** The (node, frame) pairs that have edges, and the end of the whole. */
   readonly places: readonly (readonly [node: number, frame: Frame])[];
+  /** Where they lead. */
+  readonly edges: readonly Edge[];
   readonly accepting: boolean;
   /** Symbols needed at least to an end, as the automaton's costs count them. */
   readonly cost: number;
@@ -110,7 +120,10 @@ export function createStates(network: Network, live: Float64Array, cost: Float64
         (sum, [node, frame]) => Math.min(sum, cost[node]! + frame.cost),
         accepting ? 0 : Infinity,
       );
-      state = { places, accepting, cost: least, byByte: Array.from({ length: TOKEN }), byToken: new Map() };
+      const edges = places.flatMap(([node, frame]) =>
+        nodes[node]!.edges.map(([low, high, to]) => ({ low, high, to, frame })),
+      );
+      state = { places, edges, accepting, cost: least, byByte: Array.from({ length: TOKEN }), byToken: new Map() };
       if (known.size >= MAX_STATES) known.clear();
       known.set(id, state);
     }
@@ -124,10 +137,8 @@ export function createStates(network: Network, live: Float64Array, cost: Float64
     step(state, symbol) {
       let after = symbol < TOKEN ? state.byByte[symbol] : state.byToken.get(symbol);
       if (after === undefined) {
-        const reached = state.places.flatMap(([node, frame]) =>
-          nodes[node]!.edges.flatMap(([low, high, to]) =>
-            low <= symbol && symbol <= high ? [[to, frame] as const] : [],
-          ),
+        const reached = state.edges.flatMap(({ low, high, to, frame }) =>
+          low <= symbol && symbol <= high ? [[to, frame] as const] : [],
         );
         after = reached.length === 0 ? null : close(reached);
         if (symbol < TOKEN) state.byByte[symbol] = after;

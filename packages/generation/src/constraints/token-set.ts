@@ -1,8 +1,7 @@
 import type { TokenSet } from "../constraint.ts";
 
-/** The set of `ids`, which are sorted in place and must not repeat. */
+/** The set of `ids`, which are ascending and do not repeat. */
 export function tokenSet(ids: Int32Array): TokenSet {
-  ids.sort();
   return {
     size: ids.length,
     ids,
