@@ -54,6 +54,8 @@ else {
 async function marks(path: string): Promise<Readonly<Record<string, number>>> {
   const results = await evaluate(scenes, undefined, path);
   const percent = (of: typeof results): number => (100 * of.filter((r) => r.right).length) / of.length;
-  const rows = headings.map((heading) => [heading, percent(results.filter((r) => headingOf(r.kind) === heading))] as const);
+  const rows = headings.map(
+    (heading) => [heading, percent(results.filter((r) => headingOf(r.kind) === heading))] as const,
+  );
   return { ...Object.fromEntries(rows), all: percent(results) };
 }

@@ -47,11 +47,16 @@ export async function compareScores(path: string, scenes: readonly Scene[]): Pro
     for (const { prefix: prompt, suffix } of tasks) {
       const { labels, ...inputs } = await exact.processor.process({ image, prompt, suffix });
       // The scores before each token of the answer.
-      const asked = [...labels!.data.keys()].slice(1).filter((at) => labels!.data[at] !== -100n).map((at) => at - 1);
+      const asked = [...labels!.data.keys()]
+        .slice(1)
+        .filter((at) => labels!.data[at] !== -100n)
+        .map((at) => at - 1);
       const [a, b] = await Promise.all([exact, other].map((model) => model.forward(inputs, { logitsToKeep: asked })));
       const vocabulary = a!.logits.shape[2]!;
       asked.forEach((_, i) => {
-        const [p, q] = [a!, b!].map(({ logits }) => logProbabilities(logits.data.subarray(i * vocabulary, (i + 1) * vocabulary)));
+        const [p, q] = [a!, b!].map(({ logits }) =>
+          logProbabilities(logits.data.subarray(i * vocabulary, (i + 1) * vocabulary)),
+        );
         p!.forEach((x, j) => (divergence += Math.exp(x) * (x - q![j]!)));
         agreed += Number(likeliest(p!) === likeliest(q!));
         positions++;

@@ -51,11 +51,10 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
   const input = x.shape.at(-1);
   if (typeof input !== "number")
     throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
+  const bias = (): Value | undefined => (options.bias ? w.tensor("bias", [out]) : undefined);
   const quantized = w.quantized("weight", [out, input]);
-  const bias = options.bias ? w.tensor("bias", [out]) : undefined;
-  return quantized
-    ? multiplyQuantized(x, quantized, bias)
-    : multiplyTransposed(x, w.tensor("weight", [out, input]), bias);
+  if (quantized) return multiplyQuantized(x, quantized, bias());
+  return multiplyTransposed(x, w.tensor("weight", [out, input]), bias());
 }
 
 /**
