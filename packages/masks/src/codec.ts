@@ -20,7 +20,7 @@ export interface MaskCodec {
 
 /** How to run a codec. */
 export interface MaskCodecOptions {
-  /** `auto` (default) takes WebAssembly where it may be compiled, else JavaScript: the same numbers, ten times slower. */
+  /** `auto` (default) takes WebAssembly where it may be compiled, else JavaScript: the same numbers, 15 times slower. */
   readonly runtime?: "auto" | "wasm" | "javascript";
 }
 

@@ -38,7 +38,7 @@ export interface Kernel {
 
 const PAGE = 65_536;
 
-/** A kernel in WebAssembly where the platform has SIMD and lets it be compiled, else in JavaScript, about ten times slower. */
+/** A kernel in WebAssembly where the platform has SIMD and lets it be compiled, else in JavaScript, about 15 times slower. */
 export function createKernel(kind: "auto" | "wasm" | "javascript" = "auto"): Kernel {
   if (kind === "javascript") return createScriptKernel();
   try {
