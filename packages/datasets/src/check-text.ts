@@ -59,8 +59,9 @@ function checkAnswer({ verb, classes }: ObjectPrompt, answer: string, known: rea
   }
   const numbers = checkNumbers(answer);
   const { items, rest } = parseDetections(answer);
-  if (numbers.length > 0) problems.push(...numbers);
-  else if (/<loc/.test(rest))
+  // With markup that is none, objects cannot be told from text.
+  if (numbers.length > 0) return [...problems, ...numbers];
+  if (/<loc/.test(rest))
     problems.push({ code: "loc/incomplete", message: `the boxes in ${shown(rest)} have not 4 <loc> each` });
   else if (/<seg/.test(rest))
     problems.push({ code: "seg/incomplete", message: `the masks in ${shown(rest)} have not 16 <seg> each` });

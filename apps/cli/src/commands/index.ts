@@ -7,6 +7,8 @@ import { detectCommand } from "./detect.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { ocrCommand } from "./ocr.ts";
+import { prepareCommand } from "./prepare.ts";
+import { previewCommand } from "./preview.ts";
 import { quantizeCommand } from "./quantize.ts";
 import { segmentCommand } from "./segment.ts";
 
@@ -22,4 +24,6 @@ export const commands: readonly (() => Command)[] = [
   inspectCommand,
   convertCommand,
   quantizeCommand,
+  prepareCommand,
+  previewCommand,
 ];

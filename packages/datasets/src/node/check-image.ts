@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageSize } from "@paligemma/parsers";
+import { MAX_PIXELS } from "@paligemma/processor";
 import sharp from "sharp";
 import { shown, type Problem } from "../problems.ts";
 import type { TrainingRecord } from "../record.ts";
@@ -16,7 +17,10 @@ export async function checkImage(record: TrainingRecord, images: string): Promis
     return { problem: { code: "image/not-found", message: `the image ${shown(record.image)} is not in ${images}` } };
   try {
     const { autoOrient } = await sharp(path, { limitInputPixels: false }).metadata();
-    const problem = compareSize(record, autoOrient);
+    const problem =
+      autoOrient.width * autoOrient.height > MAX_PIXELS
+        ? tooLarge(record, autoOrient)
+        : compareSize(record, autoOrient);
     return problem ? { problem } : { path, size: { width: autoOrient.width, height: autoOrient.height } };
   } catch {
     return { problem: unreadable(record) };
@@ -28,6 +32,13 @@ export function unreadable({ image }: TrainingRecord): Problem {
   return {
     code: "image/unreadable",
     message: `the image ${shown(image)} cannot be decoded; is the file whole, and JPEG, PNG, WebP, GIF, TIFF or AVIF?`,
+  };
+}
+
+function tooLarge({ image }: TrainingRecord, { width, height }: ImageSize): Problem {
+  return {
+    code: "image/size",
+    message: `the image ${shown(image)} has ${width} × ${height} pixels, more than the ${MAX_PIXELS} that are decoded; make it smaller`,
   };
 }
 
