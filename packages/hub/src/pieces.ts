@@ -56,6 +56,26 @@ function extent({ size }: RepositoryFile, { pieceBytes }: Sink, piece: number): 
   return [piece * pieceBytes, Math.min(size, (piece + 1) * pieceBytes)];
 }
 
+/**
+ * Runs all of this work at once. Where one fails the others are aborted, and have stopped before the failure is thrown: nobody
+ * writes any more when the caller goes on.
+ */
+export async function together(
+  work: readonly ((signal: AbortSignal) => Promise<void>)[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const running = work.map((act) => act(either));
+  try {
+    await Promise.all(running);
+  } catch (error) {
+    failed.abort(error);
+    await Promise.allSettled(running);
+    throw error;
+  }
+}
+
 /** Fetches all pieces of a file that the sink does not have. A broken connection goes on where it broke. */
 export async function fetchPieces(
   client: HubClient,
@@ -65,14 +85,12 @@ export async function fetchPieces(
 ): Promise<void> {
   const { commit, gate, onBytes } = options;
   const count = Math.ceil(file.size / sink.pieceBytes);
-  const failed = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
   let done = file.size - missingBytes(file, sink);
-  const work: Promise<void>[] = [];
+  const work: ((signal: AbortSignal) => Promise<void>)[] = [];
   for (let piece = 0; piece < count; piece++) {
     if (sink.has(piece)) continue;
     const [start, end] = extent(file, sink, piece);
-    work.push(
+    work.push((signal) =>
       gate(async () => {
         let at = start;
         await retrying(
@@ -100,14 +118,7 @@ export async function fetchPieces(
     );
   }
   onBytes?.(done);
-  try {
-    await Promise.all(work);
-  } catch (error) {
-    // The other pieces stop, and have stopped before anyone closes the sink.
-    failed.abort(error);
-    await Promise.allSettled(work);
-    throw error;
-  }
+  await together(work, options.signal);
 }
 
 /** The chunks of a body; one that stays silent counts as broken. */

@@ -12,7 +12,7 @@ beforeEach(() => {
   (hub.requests as unknown[]).length = 0;
 });
 
-const options = (cache: string, silenceMs = 300): CachedHubOptions => ({
+const options = (cache: string, silenceMs = 30_000): CachedHubOptions => ({
   cache,
   endpoint: hub.endpoint,
   environment: { HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" },
@@ -52,7 +52,8 @@ describe("a fault that passes is got over", () => {
   ])("%j", async (fault) => {
     hub.fault = once(fault);
     const cache = newCache();
-    await load(cache);
+    // Only silence is measured by time; everything else must not depend on how busy the machine is.
+    await load(cache, fault.kind === "stall" ? 1_000 : undefined);
     expect(await checkCache(cache)).toEqual({ blobs: NEEDED.length, links: NEEDED.length });
   });
 });
@@ -89,6 +90,24 @@ it("gives up in the end, and says what to do", async () => {
   await expect(hubFiles("owner/model", options(newCache()))).rejects.toMatchObject({ code: "hub/network" });
 });
 
+it("has stopped everything when one file of several fails", async () => {
+  const cache = newCache();
+  hub.bytesPerSecond = 300_000;
+  hub.fault = ({ path }) => (path === "config.json" ? { kind: "corrupt" } : undefined);
+  try {
+    await expect(downloadModel(await hubFiles("owner/model", options(cache)))).rejects.toMatchObject({
+      code: "hub/corrupt",
+    });
+    // The answers that were on their way are cut off by now, so nothing is placed or asked for any more.
+    const [before, requests] = [await checkCache(cache), hub.requests.length];
+    await new Promise((done) => setTimeout(done, 300));
+    expect(await checkCache(cache)).toEqual(before);
+    expect(hub.requests).toHaveLength(requests);
+  } finally {
+    hub.bytesPerSecond = undefined;
+  }
+});
+
 it("waits as long as the server asks", async () => {
   hub.fault = once({ kind: "status", status: 429, retryAfter: "1" });
   const started = performance.now();
@@ -102,7 +121,7 @@ it("200 loads under random faults end in the right bytes or a clear error, and n
   const kinds: readonly (() => Fault)[] = [
     () => ({ kind: "status", status: [500, 502, 503, 504][Math.floor(next() * 4)] }),
     () => ({ kind: "status", status: 429, retryAfter: "0" }),
-    () => ({ kind: next() < 0.2 ? "stall" : "break", after: Math.floor(next() ** 3 * 70_000) }),
+    () => ({ kind: next() < 0.05 ? "stall" : "break", after: Math.floor(next() ** 3 * 70_000) }),
     () => ({ kind: "corrupt" }),
     () => ({ kind: "no-range" }),
     () => ({ kind: "refuse" }),
@@ -115,7 +134,7 @@ it("200 loads under random faults end in the right bytes or a clear error, and n
     const rate = i % 5 === 0 ? 0.9 : 0.25;
     hub.fault = () => (next() < rate ? kinds[Math.floor(next() * kinds.length)]() : undefined);
     try {
-      await load(cache, 50);
+      await load(cache, 1_000);
       outcomes.right++;
     } catch (error) {
       if (!isPaliGemmaError(error) || !["hub/network", "hub/corrupt"].includes(error.code)) throw error;
@@ -127,4 +146,4 @@ it("200 loads under random faults end in the right bytes or a clear error, and n
   // Both happen.
   expect(outcomes.right).toBeGreaterThan(50);
   expect(outcomes.error).toBeGreaterThan(20);
-}, 120_000);
+}, 600_000);

@@ -23,7 +23,7 @@ beforeEach(() => {
     cache: newCache(),
     endpoint: hub.endpoint,
     environment: { HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" },
-    retry: { delayMs: 5, silenceMs: 500 },
+    retry: { delayMs: 5, silenceMs: 30_000 },
     pieceBytes: 65_536,
   };
 });

@@ -1,4 +1,5 @@
 import { PaliGemmaError } from "@paligemma/core";
+import type { ByteSource } from "./byte-source.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { LIMITS } from "./limits.ts";
 import type { ModelFiles } from "./model-files.ts";
@@ -28,7 +29,7 @@ export async function openModel(files: ModelFiles, options: OpenModelOptions = {
   if (others.length === 1) return openSafetensors(await files.open(others[0]!, signal), options);
   const npz = others.length === 0 ? npzPaths(files) : [];
   if (npz.length > 0) {
-    const parts = await Promise.all(npz.map((path) => files.open(path, signal)));
+    const parts = await openAll(files, npz, signal);
     return fromBigVision(await openNpz(parts.length === 1 ? parts[0]! : joinSources(parts), options), options);
   }
   throw new PaliGemmaError("weights/no-file", noWeights(files, others));
@@ -56,7 +57,7 @@ function npzPaths(files: ModelFiles): readonly string[] {
 async function openSharded(files: ModelFiles, signal: AbortSignal | undefined): Promise<Checkpoint> {
   const index = await readIndex(files, signal);
   const shards = [...new Set(index.values())];
-  const sources = await Promise.all(shards.map((path) => files.open(path, signal)));
+  const sources = await openAll(files, shards, signal);
   const checkpoint = await openSafetensors(sources, signal ? { signal } : {});
   const home = new Map(sources.map((source, i) => [source, shards[i]!]));
   const astray = [...index].filter(([name, path]) => {
@@ -69,6 +70,24 @@ async function openSharded(files: ModelFiles, signal: AbortSignal | undefined): 
     "weights/index",
     `${INDEX} of ${files.name} does not describe its files (${astray.length} wrong); download it again:\n${shown.join("\n")}`,
   );
+}
+
+/** All files at once, which may download them. Where one fails the others are aborted, and have stopped when it is told. */
+async function openAll(
+  files: ModelFiles,
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<readonly ByteSource[]> {
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const opening = paths.map((path) => files.open(path, either));
+  try {
+    return await Promise.all(opening);
+  } catch (error) {
+    failed.abort(error);
+    await Promise.allSettled(opening);
+    throw error;
+  }
 }
 
 /** Tensor → file of an index. */

@@ -3,7 +3,7 @@ import type { ModelFiles } from "@paligemma/weights";
 import { fileSource } from "@paligemma/weights/node";
 import { createClient, HUB_OPTIONS, refuseUnknown, type HubOptions } from "../client.ts";
 import { LIMITS } from "../limits.ts";
-import { createGate } from "../pieces.ts";
+import { createGate, together } from "../pieces.ts";
 import { checkCount, parseRepository, type Repository } from "../repository.ts";
 import { cachedRepository, type CachedRepository } from "./cache.ts";
 import { provide, type Downloads } from "./download.ts";
@@ -94,7 +94,8 @@ export async function hubFiles(name: string, options: CachedHubOptions = {}): Pr
       return fileSource(cached.snapshotPath(commit, path));
     },
     download: async (paths, signal) => {
-      await Promise.all([...paths].map((path) => get(path, signal)));
+      const work = [...paths].map((path) => (stop: AbortSignal) => get(path, stop));
+      await together(work, signal ?? options.signal);
     },
   };
 }
