@@ -5,29 +5,48 @@ import { defineConfig } from "vitest/config";
 import { FLAGS, findChromium } from "./chromium.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+const executablePath = process.env["CHROMIUM_PATH"] ?? findChromium() ?? "chromium";
+const patience = { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false };
 
 export default defineConfig({
   root,
-  resolve: { conditions: ["@paligemma/source", ...defaultClientConditions] },
-  // The runtime finds its .wasm file beside its script, which pre-bundling would move.
-  optimizeDeps: {
-    exclude: ["onnxruntime-web", "onnxruntime-web/jspi", "onnxruntime-web/webgpu", "onnxruntime-web/wasm"],
-  },
-  worker: { format: "es" },
   test: {
-    include: ["packages/*/test/**/*.browser.ts", "apps/*/test/**/*.browser.ts"],
-    setupFiles: ["tooling/vitest-setup.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // One after the other: both want all of the software adapter.
     fileParallelism: false,
-    browser: {
-      enabled: true,
-      headless: true,
-      screenshotFailures: false,
-      provider: playwright({
-        launchOptions: { executablePath: process.env["CHROMIUM_PATH"] ?? findChromium() ?? "chromium", args: FLAGS },
-      }),
-      instances: [{ browser: "chromium" }],
-    },
+    projects: [
+      {
+        root,
+        resolve: { conditions: ["@paligemma/source", ...defaultClientConditions] },
+        // The runtime finds its .wasm file beside its script, which pre-bundling would move.
+        optimizeDeps: {
+          exclude: ["onnxruntime-web", "onnxruntime-web/jspi", "onnxruntime-web/webgpu", "onnxruntime-web/wasm"],
+        },
+        worker: { format: "es" },
+        test: {
+          name: "packages",
+          include: ["packages/*/test/**/*.browser.ts"],
+          setupFiles: ["tooling/vitest-setup.ts"],
+          ...patience,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: { executablePath, args: FLAGS } }),
+            instances: [{ browser: "chromium" }],
+          },
+        },
+      },
+      {
+        root,
+        test: {
+          name: "page",
+          include: ["apps/*/test/**/*.journey.ts"],
+          environment: "node",
+          sequence: { groupOrder: 1 },
+          ...patience,
+          env: { CHROMIUM_PATH: executablePath },
+        },
+      },
+    ],
   },
 });
