@@ -22,7 +22,7 @@ export interface QuantizeOptions {
    * up by more than an eighth takes half of it, until they fit.
    */
   readonly blockSize?: number;
-  /** Give each block a zero point of its own: a little more exact, a little larger and slower. Default false. */
+  /** Give each block a zero point of its own: larger and slower, for weights that lie to one side of 0. Default false. */
   readonly zeroPoints?: boolean;
   /** What SigLIP and the projector become. Default "keep": as they are. */
   readonly vision?: "keep" | "int8" | "int4";

@@ -34,7 +34,7 @@ export function quantizeCommand(): Command {
         BLOCK_SIZES.map(String),
       ),
     )
-    .option("--zero-points", "give each block a zero point: more exact, larger, slower")
+    .option("--zero-points", "give each block a zero point, for weights that lie to one side of 0")
     .addOption(
       new Option("--vision <name>", "what the vision encoder becomes")
         .choices(["keep", "int8", "int4"])
