@@ -70,8 +70,11 @@ test("a worker that dies rejects what waits and everything after", async () => {
   // Nothing that this package sends: stands for an error in the worker.
   (await worker).postMessage(null);
   const [first, second] = await Promise.allSettled(runs);
-  expect(first!.status).toBe("fulfilled");
-  expect(second!.status === "rejected" && isPaliGemmaError(second!.reason, "backend/worker")).toBe(true);
+  const toldWhy = (run: PromiseSettledResult<unknown>): boolean =>
+    run.status === "rejected" && isPaliGemmaError(run.reason, "backend/worker");
+  // The first may have begun before the worker died, and then it ends as usual.
+  expect(first!.status === "fulfilled" || toldWhy(first!)).toBe(true);
+  expect(toldWhy(second!)).toBe(true);
   expect(() => doomed.allocate("float32", [1])).toThrow(/backend\/worker/);
   await doomed.dispose();
 });

@@ -34,7 +34,10 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
     using state = decoder.start({ inputIds: ids(prompt) });
     const { sequences } = await generate(state, { maxNewTokens: 8 });
     const all = [...prompt, ...sequences[0]!];
-    const logits = await decoder.logits({ inputIds: ids(all) }, Array.from({ length: 8 }, (_, i) => prompt.length - 1 + i));
+    const logits = await decoder.logits(
+      { inputIds: ids(all) },
+      Array.from({ length: 8 }, (_, i) => prompt.length - 1 + i),
+    );
     const vocabulary = logits.shape[1]!;
     sequences[0]!.forEach((token, i) => {
       const scores = logits.data.subarray(i * vocabulary, (i + 1) * vocabulary);
@@ -76,6 +79,8 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
 
   it("stops before its positions end", async () => {
     const long = Array.from({ length: 520 }, () => 10);
-    await expect(decoder.logits({ inputIds: ids(long) }, [0])).rejects.toThrow(/gemma\/length.*reach 520 positions, the model has 512/);
+    await expect(decoder.logits({ inputIds: ids(long) }, [0])).rejects.toThrow(
+      /gemma\/length.*reach 520 positions, the model has 512/,
+    );
   });
 });

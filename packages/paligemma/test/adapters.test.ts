@@ -9,7 +9,9 @@ import { TOLERANCES } from "../../../tooling/tolerances.ts";
 import { INPUTS, NAMES, int64, openTiny, pixels } from "./hf-tiny.ts";
 
 const FIXTURES = new URL("../../../tooling/fixtures/adapters/", import.meta.url);
-const cases = readdirSync(FIXTURES, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+const cases = readdirSync(FIXTURES, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
 
 let backend: Backend;
 beforeAll(async () => {
