@@ -213,13 +213,22 @@ describe("demo", () => {
   });
 });
 
-it("prints help and version", async () => {
-  expect(await output("--help")).toContain("Exit codes: 0 done, 1 failed, 2 the command line was wrong");
-  expect(await output()).toContain("Usage: paligemma");
-  expect(await output("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
-  for (const command of ["demo", "caption", "answer", "ocr", "detect", "segment", "generate", "inspect"]) {
-    expect(await output(command, "--help")).toContain(`$ paligemma ${command}`);
-  }
+describe("help", () => {
+  it("of the whole, also when nothing is asked", async () => {
+    expect(await output("--help")).toContain("Exit codes: 0 done, 1 failed, 2 the command line was wrong");
+    expect(await output()).toContain("Usage: paligemma");
+  });
+
+  it("tells the version", async () => {
+    expect(await output("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.each(["demo", "caption", "answer", "ocr", "detect", "segment", "generate", "inspect"])(
+    "of %s",
+    async (command) => {
+      expect(await output(command, "--help")).toContain(`$ paligemma ${command}`);
+    },
+  );
 });
 
 async function expectDrawing(path: string): Promise<void> {
