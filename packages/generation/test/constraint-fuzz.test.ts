@@ -161,3 +161,33 @@ describe(`${COUNT} random sources`, () => {
     expect(reasons.eos).toBeGreaterThan(0);
   });
 });
+
+test("with vocabularies that cannot spell everything, an answer is whole or says that it is not", async () => {
+  const pick = createPick(13);
+  const letters = ["a", "b", "c"];
+  const word = (most: number): string => Array.from({ length: 1 + pick(most) }, () => letters[pick(3)]!).join("");
+  const seen = new Map<string, number>();
+  for (let i = 0; i < COUNT * 5; i++) {
+    const pieces = [null, null, ...new Set(Array.from({ length: 1 + pick(6) }, () => word(3)))];
+    const gaps = c.createVocabulary(pieces, { eosTokenId: EOS });
+    const answers = Array.from({ length: 1 + pick(3) }, () => word(5));
+    const source = sourceOf([[0]], pieces.length, (ids) =>
+      pieces.map((_, id) => NOISE[(i * 31 + ids.length * 17 + id * 7) % NOISE.length]!),
+    );
+    const { sequences, stoppedBy } = await generate(source, {
+      maxNewTokens: 7,
+      eosTokenId: EOS,
+      constraint: c.oneOf(gaps, answers),
+    });
+    const text = sequences[0]!
+      .filter((id) => id !== EOS)
+      .map((id) => pieces[id])
+      .join("");
+    seen.set(stoppedBy[0]!, (seen.get(stoppedBy[0]!) ?? 0) + 1);
+    const whole = answers.includes(text) && sequences[0]!.includes(EOS);
+    if (whole !== (stoppedBy[0] === "eos")) throw new Error(`"${text}" of ${answers.join()} ended by ${stoppedBy[0]}`);
+    if (!answers.some((answer) => answer.startsWith(text)))
+      throw new Error(`"${text}" begins none of ${answers.join()}`);
+  }
+  expect([...seen.keys()].toSorted((a, b) => a.localeCompare(b))).toEqual(["dead-end", "eos"]);
+});
