@@ -10,7 +10,6 @@ export {
   type SimpleAccuracy,
 } from "./matches.ts";
 export { cider, type CaptionExample, type CiderScores } from "./cider.ts";
-export { tokeniseCaption } from "./caption-tokens.ts";
 export {
   referringScores,
   type BoxCorners,
