@@ -2,36 +2,21 @@ import type { GemmaConfig } from "@paligemma/config";
 import {
   argMax,
   buildGraph,
-  cast,
   checkpointWeights,
+  concat,
   declaredWeights,
-  div,
   gather,
-  gatherQuantized,
-  mul,
-  multiplyQuantized,
-  multiplyTransposed,
   reshape,
-  rmsNorm,
-  rotaryTables,
-  scalar,
-  tanh,
+  transpose,
   where,
   type Graph,
   type GraphModel,
   type Target,
   type Value,
-  type Weights,
 } from "@paligemma/graph";
 import type { Checkpoint } from "@paligemma/weights";
-import { gemma, type KeyValues } from "./network.ts";
-
-/** Where the decoder's tensors stand in a checkpoint under its released names. */
-export const GEMMA_PREFIX = "language_model.model";
-const HEAD = "language_model.lm_head";
-
-/** Positions that the rotary tables hold at most: what PaliGemma was made for, 16 MB at a head size of 256. */
-const MAX_POSITIONS = 8192;
+import { GEMMA_PREFIX, embedTokens, gemmaRotary, tokenScores } from "./ends.ts";
+import { gemma, type Context } from "./network.ts";
 
 /** Choices that change the graph. */
 export interface DecoderGraphOptions {
@@ -71,26 +56,17 @@ export function gemmaGraph(
     const positions = g.input("position_ids", "int64", ["batch", "tokens"]);
     const mask = g.input("mask", compute, ["batch", 1, "tokens", "total"]);
     const slidingMask = hasWindow(config) ? g.input("sliding_mask", compute, ["batch", 1, "tokens", "total"]) : mask;
-    const past = pastInputs(g, config);
+    const cache = positionFirstCache(g, config);
     const rows = g.input("logit_rows", "int64", ["asked"]);
 
-    let x = embed(ids, w, config);
+    let x = embedTokens(ids, w, config);
     if (options.images) x = insertImages(x, config);
-    const rotary = rotaryTables(g, {
-      positions: Math.min(config.maxPositionEmbeddings, MAX_POSITIONS),
-      headDim: config.headDim,
-      theta: config.ropeTheta,
-    });
-    const { hidden, present } = gemma(x, w, config, { positions, rotary, mask, slidingMask, past });
+    const rotary = gemmaRotary(g, config);
+    const hidden = gemma(x, w, config, { positions, rotary, mask, slidingMask, remember: cache.remember });
 
     const asked = gather(reshape(hidden, ["batch*tokens", config.hiddenSize]), rows);
-    let logits = head(rmsNorm(asked, w.at("norm"), config.rmsNormEps), root, config);
-    if (options.finalSoftcap && config.finalLogitSoftcapping) {
-      const cap = scalar(g, config.finalLogitSoftcapping);
-      logits = mul(tanh(div(logits, cap)), cap);
-    }
-    logits = cast(logits, "float32");
-    return { logits, next: argMax(logits), ...presentOutputs(present) };
+    const logits = tokenScores(asked, root, config, options.finalSoftcap);
+    return { logits, next: argMax(logits), ...cache.outputs };
   });
 }
 
@@ -99,28 +75,32 @@ export function cacheNames(config: GemmaConfig): readonly string[] {
   return Array.from({ length: config.numHiddenLayers }, (_, i) => [`${i}.key`, `${i}.value`]).flat();
 }
 
-function pastInputs(g: Graph, c: GemmaConfig): KeyValues[] {
+/**
+ * Caches with the position first, [past, batch, k · e] per layer: a prefix of the positions is contiguous. The outputs hold
+ * the rows of this run alone.
+ */
+function positionFirstCache(
+  g: Graph,
+  c: GemmaConfig,
+): Pick<Context, "remember"> & { readonly outputs: Readonly<Record<string, Value>> } {
   const width = c.numKeyValueHeads * c.headDim;
-  const port = (name: string): Value => g.input(`past.${name}`, g.target.compute, ["past", "batch", width]);
-  return Array.from({ length: c.numHiddenLayers }, (_, i) => ({ key: port(`${i}.key`), value: port(`${i}.value`) }));
-}
-
-function presentOutputs(present: readonly KeyValues[]): Record<string, Value> {
-  return Object.fromEntries(
-    present.flatMap(({ key, value }, i) => [
-      [`present.${i}.key`, key],
-      [`present.${i}.value`, value],
-    ]),
+  const inputs = new Map(
+    cacheNames(c).map((name) => [name, g.input(`past.${name}`, g.target.compute, ["past", "batch", width])]),
   );
-}
-
-/** Rows of the token table times √hidden. The table stays in the file's format; only the rows are converted. */
-function embed(ids: Value, w: Weights, c: GemmaConfig): Value {
-  const table = w.at("embed_tokens");
-  const shape = [c.vocabSize, c.hiddenSize] as const;
-  const quantized = table.quantized("weight", shape);
-  const rows = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
-  return mul(cast(rows, ids.graph.target.compute), scalar(ids.graph, Math.sqrt(c.hiddenSize)));
+  const outputs: Record<string, Value> = {};
+  const swap = (x: Value): Value => transpose(x, [1, 0, 2]); // [b, t, …] ⇄ [t, b, …]
+  const joined = (name: string, now: Value): Value => {
+    const rows = swap(now);
+    outputs[`present.${name}`] = rows;
+    return swap(concat([inputs.get(name)!, rows], 0, "total")); // [b, total, k · e]
+  };
+  return {
+    outputs,
+    remember: (layer, now) => ({
+      key: joined(`${layer}.key`, now.key),
+      value: joined(`${layer}.value`, now.value),
+    }),
+  };
 }
 
 /** x with the rows of image tokens replaced by image features, which are not scaled. */
@@ -130,13 +110,4 @@ function insertImages(x: Value, c: GemmaConfig): Value {
   const index = g.input("image_index", "int64", ["batch", "tokens"]);
   const isImage = g.input("is_image", "bool", ["batch", "tokens", 1]);
   return where(isImage, gather(features, index), x);
-}
-
-/** Scores of all tokens: the token table again, unscaled, unless the checkpoint has a head of its own and is not tied. */
-function head(x: Value, root: Weights, c: GemmaConfig): Value {
-  const own = !c.tieWordEmbeddings && root.at(HEAD).has("weight");
-  const scope = own ? root.at(HEAD) : root.at(GEMMA_PREFIX, "embed_tokens");
-  const shape = [c.vocabSize, c.hiddenSize] as const;
-  const quantized = scope.quantized("weight", shape);
-  return quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, scope.tensor("weight", shape));
 }

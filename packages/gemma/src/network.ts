@@ -2,13 +2,11 @@ import type { GemmaConfig } from "@paligemma/config";
 import {
   add,
   attention,
-  concat,
   geluTanh,
   linear,
   mul,
   rmsNorm,
   rotate,
-  transpose,
   type RotaryTables,
   type Value,
   type Weights,
@@ -17,7 +15,7 @@ import {
 // Axes: b batch · t tokens of this run · past positions in the cache · total = past + t · d hidden size ·
 // h heads · k key-value heads · e head size · f intermediate size
 
-/** Rotated keys and values of one layer, position first: [past, b, k · e]. A prefix of the positions is contiguous. */
+/** Rotated keys and values of one layer. */
 export interface KeyValues {
   readonly key: Value;
   readonly value: Value;
@@ -32,67 +30,39 @@ export interface Context {
   readonly mask: Value;
   /** The same with the window of Gemma 2's sliding layers. */
   readonly slidingMask: Value;
-  /** One per layer. */
-  readonly past: readonly KeyValues[];
+  /**
+   * Takes in the keys and values of these tokens in one layer, [b, t, k · e], and gives those of all tokens so far, as
+   * `attention` takes them. How they are kept is the caller's business.
+   */
+  readonly remember: (layer: number, now: KeyValues) => KeyValues;
 }
 
 /**
- * Gemma's decoder between embedding and head: x [b, t, d] → hidden [b, t, d] before the final norm, and the keys and values
- * of these tokens alone, [t, b, k · e] per layer. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
+ * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d] before the final norm. Gemma 1: arXiv 2403.08295;
+ * Gemma 2: arXiv 2408.00118.
  */
-export function gemma(
-  x: Value,
-  w: Weights,
-  c: GemmaConfig,
-  context: Context,
-): { readonly hidden: Value; readonly present: readonly KeyValues[] } {
+export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): Value {
   const block = c.modelType === "gemma2" ? gemma2Block : gemmaBlock;
-  const present: KeyValues[] = [];
-  for (let i = 0; i < c.numHiddenLayers; i++) x = block(x, w.at("layers", i), c, context, i, present);
-  return { hidden: x, present };
+  for (let i = 0; i < c.numHiddenLayers; i++) x = block(x, w.at("layers", i), c, context, i);
+  return x;
 }
 
 // In Gemma 1 the tensor called post_attention_layernorm is the norm before the perceptron.
-function gemmaBlock(
-  x: Value,
-  w: Weights,
-  c: GemmaConfig,
-  context: Context,
-  layer: number,
-  present: KeyValues[],
-): Value {
-  x = add(
-    x,
-    selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer, present),
-  );
+function gemmaBlock(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
+  x = add(x, selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer));
   return add(x, mlp(rmsNorm(x, w.at("post_attention_layernorm"), c.rmsNormEps), w.at("mlp"), c));
 }
 
 // Gemma 2 normalises both before and after each part.
-function gemma2Block(
-  x: Value,
-  w: Weights,
-  c: GemmaConfig,
-  context: Context,
-  layer: number,
-  present: KeyValues[],
-): Value {
+function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const norm = (y: Value, name: string): Value => rmsNorm(y, w.at(name), c.rmsNormEps);
-  const mixed = selfAttention(norm(x, "input_layernorm"), w.at("self_attn"), c, context, layer, present);
+  const mixed = selfAttention(norm(x, "input_layernorm"), w.at("self_attn"), c, context, layer);
   x = add(x, norm(mixed, "post_attention_layernorm"));
   return add(x, norm(mlp(norm(x, "pre_feedforward_layernorm"), w.at("mlp"), c), "post_feedforward_layernorm"));
 }
 
-function selfAttention(
-  x: Value,
-  w: Weights,
-  c: GemmaConfig,
-  context: Context,
-  layer: number,
-  present: KeyValues[],
-): Value {
+function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim } = c;
-  const past = context.past[layer]!;
   const q = rotate(linear(x, w.at("q_proj"), heads * headDim), context.positions, context.rotary, heads);
   const k = rotate(
     linear(x, w.at("k_proj"), keyValueHeads * headDim),
@@ -101,10 +71,8 @@ function selfAttention(
     keyValueHeads,
   );
   const v = linear(x, w.at("v_proj"), keyValueHeads * headDim);
-  const now: KeyValues = { key: positionFirst(k), value: positionFirst(v) };
-  present.push(now);
-  const all = (before: Value, here: Value): Value => positionFirst(concat([before, here], 0, "total")); // [b, total, k · e]
-  const mixed = attention(q, all(past.key, now.key), all(past.value, now.value), {
+  const all = context.remember(layer, { key: k, value: v });
+  const mixed = attention(q, all.key, all.value, {
     heads,
     keyValueHeads,
     headDim,
@@ -113,11 +81,6 @@ function selfAttention(
     mask: c.layerTypes[layer] === "sliding_attention" ? context.slidingMask : context.mask,
   });
   return linear(mixed, w.at("o_proj"), c.hiddenSize);
-}
-
-/** [b, t, …] ⇄ [t, b, …] */
-function positionFirst(x: Value): Value {
-  return transpose(x, [1, 0, 2]);
 }
 
 function mlp(x: Value, w: Weights, c: GemmaConfig): Value {

@@ -20,18 +20,24 @@ export interface AttentionOptions {
 }
 
 /**
- * Attention of q [batch, queries, heads · headDim] over k, v [batch, keys, keyValueHeads · headDim]
- * → [batch, queries, heads · headDim]. The best operator of the target is taken; all give the same numbers.
+ * Attention of q [batch, queries, heads · headDim] over k, v [batch, keys, keyValueHeads · headDim], or head by head
+ * [batch, keyValueHeads, keys, headDim], → [batch, queries, heads · headDim]. The best operator of the target is taken; all
+ * give the same numbers. The fused ones take no keys head by head.
  */
 export function attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
   const { heads, keyValueHeads, headDim, scale, softcap, mask } = options;
-  if (q.shape[2] !== heads * headDim || k.shape[2] !== keyValueHeads * headDim || heads % keyValueHeads !== 0) {
+  const byHead = k.shape.length === 4;
+  const width = byHead
+    ? k.shape[1] === keyValueHeads && k.shape[3] === headDim
+    : k.shape[2] === keyValueHeads * headDim;
+  if (q.shape[2] !== heads * headDim || !width || heads % keyValueHeads !== 0 || v.shape.length !== k.shape.length) {
     throw new PaliGemmaError(
       "graph/shape",
       `attention: ${heads} heads over ${keyValueHeads} of ${headDim}, but q is ${formatShape(q.shape)} and k ${formatShape(k.shape)}`,
     );
   }
   const { fused } = q.graph.target;
+  if (byHead) return plainAttention(q, k, v, options);
   if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
     return q.graph.node({
       op: "MultiHeadAttention",
@@ -70,7 +76,8 @@ function plainAttention(
 ): Value {
   const g = q.graph;
   const [batch, queries] = [q.shape[0]!, q.shape[1]!];
-  const keys = k.shape[1]!;
+  const byHead = k.shape.length === 4;
+  const keys = k.shape[byHead ? 2 : 1]!;
   const group = heads / keyValueHeads;
   const rows = typeof queries === "number" ? group * queries : `${group}*${queries}`;
   const folded = reshape(transpose(reshape(q, [batch, queries, heads, headDim]), [0, 2, 1, 3]), [
@@ -79,8 +86,9 @@ function plainAttention(
     rows,
     headDim,
   ]);
-  const kt = transpose(reshape(k, [batch, keys, keyValueHeads, headDim]), [0, 2, 3, 1]);
-  const vt = transpose(reshape(v, [batch, keys, keyValueHeads, headDim]), [0, 2, 1, 3]);
+  const split = (x: Value): Value => reshape(x, [batch, keys, keyValueHeads, headDim]);
+  const kt = byHead ? transpose(k, [0, 1, 3, 2]) : transpose(split(k), [0, 2, 3, 1]);
+  const vt = byHead ? v : transpose(split(v), [0, 2, 1, 3]);
   let scores = matMul(mul(folded, scalar(g, scale)), kt);
   if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap))), scalar(g, softcap));
   if (mask) {

@@ -1,0 +1,66 @@
+import type { GemmaConfig } from "@paligemma/config";
+import {
+  cast,
+  div,
+  gather,
+  gatherQuantized,
+  mul,
+  multiplyQuantized,
+  multiplyTransposed,
+  rmsNorm,
+  rotaryTables,
+  scalar,
+  tanh,
+  type Graph,
+  type RotaryTables,
+  type Value,
+  type Weights,
+} from "@paligemma/graph";
+
+/** Where the decoder's tensors stand in a checkpoint under its released names. */
+export const GEMMA_PREFIX = "language_model.model";
+const HEAD = "language_model.lm_head";
+
+/** Positions that the rotary tables hold at most: what PaliGemma was made for, 16 MB at a head size of 256. */
+const MAX_POSITIONS = 8192;
+
+/** The rotary tables of a decoder, for every position that it may reach. */
+export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
+  return rotaryTables(g, {
+    positions: Math.min(c.maxPositionEmbeddings, MAX_POSITIONS),
+    headDim: c.headDim,
+    theta: c.ropeTheta,
+  });
+}
+
+/**
+ * Rows of the token table times √hidden, ids [...] → [..., hidden]; `w` is at `GEMMA_PREFIX`. The table stays in the file's
+ * format; only the rows are converted.
+ */
+export function embedTokens(ids: Value, w: Weights, c: GemmaConfig): Value {
+  const table = w.at("embed_tokens");
+  const shape = [c.vocabSize, c.hiddenSize] as const;
+  const quantized = table.quantized("weight", shape);
+  const rows = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
+  return mul(cast(rows, ids.graph.target.compute), scalar(ids.graph, Math.sqrt(c.hiddenSize)));
+}
+
+/** Scores of all tokens after `hidden` [n, hidden], the decoder's output before its last norm: float32 [n, vocabulary]. */
+export function tokenScores(hidden: Value, root: Weights, c: GemmaConfig, finalSoftcap = false): Value {
+  const { graph } = hidden;
+  let logits = head(rmsNorm(hidden, root.at(GEMMA_PREFIX, "norm"), c.rmsNormEps), root, c);
+  if (finalSoftcap && c.finalLogitSoftcapping) {
+    const cap = scalar(graph, c.finalLogitSoftcapping);
+    logits = mul(tanh(div(logits, cap)), cap);
+  }
+  return cast(logits, "float32");
+}
+
+/** The token table again, unscaled, unless the checkpoint has a head of its own and is not tied. */
+function head(x: Value, root: Weights, c: GemmaConfig): Value {
+  const own = !c.tieWordEmbeddings && root.at(HEAD).has("weight");
+  const scope = own ? root.at(HEAD) : root.at(GEMMA_PREFIX, "embed_tokens");
+  const shape = [c.vocabSize, c.hiddenSize] as const;
+  const quantized = scope.quantized("weight", shape);
+  return quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, scope.tensor("weight", shape));
+}
