@@ -20,7 +20,7 @@ export {
   type QuantizedTensor,
 } from "./quantized.ts";
 export { openSafetensors } from "./safetensors/open.ts";
-export { safetensorsBytes } from "./safetensors/write.ts";
+export { planSafetensors, safetensorsBytes, type SafetensorsPlan } from "./safetensors/write.ts";
 export { blobSource, joinSources, memorySource, sliceSource } from "./sources.ts";
 export {
   castTensor,

@@ -1,11 +1,11 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
+import { withLock } from "@paligemma/weights/node";
 import type { HubClient } from "../client.ts";
 import { fetchPieces, missingBytes, type Gate } from "../pieces.ts";
 import type { RepositoryFile } from "../repository.ts";
 import type { CachedRepository } from "./cache.ts";
-import { withLock } from "./lock.ts";
 import { openPartial } from "./partial-file.ts";
 
 /** What downloads of one repository share. */

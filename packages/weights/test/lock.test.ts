@@ -1,13 +1,15 @@
-import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { withLock } from "../src/node/lock.ts";
-import { newCache } from "./fixtures.ts";
+import { withLock } from "@paligemma/weights/node";
+import { afterAll, describe, expect, it } from "vitest";
 
 /** Only signs, never time, may end the waiting in these tests: a lock is stale after an hour. */
 const times = { beatMs: 20, staleMs: 3_600_000, lookMs: 5 };
-const newLock = (): string => join(newCache(), "locks", "a.held");
+const root = await mkdtemp(join(tmpdir(), "lock-"));
+let count = 0;
+afterAll(() => rm(root, { recursive: true, force: true }));
+const newLock = (): string => join(root, String(count++), "locks", "a.held");
 
 async function left(path: string, owner: string): Promise<void> {
   await mkdir(path, { recursive: true });
@@ -76,7 +78,7 @@ describe("withLock", () => {
       },
       times,
     );
-    await expect(lost).rejects.toMatchObject({ code: "hub/lock" });
+    await expect(lost).rejects.toMatchObject({ code: "weights/lock" });
     expect(await readdir(dirname(path))).toEqual(["a.held"]);
   });
 
