@@ -11,6 +11,7 @@ export default defineConfig({
       "packages/*/test/**/*.test.ts",
       "apps/*/test/**/*.test.ts",
       "tooling/test/**/*.test.ts",
+      "tooling/peers/test/**/*.test.ts",
       "tooling/tiny-shapes/test/**/*.test.ts",
     ],
     setupFiles: ["tooling/vitest-setup.ts"],

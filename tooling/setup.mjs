@@ -40,7 +40,7 @@ function installed() {
 function install() {
   const pnpm = readJson(join(root, "package.json")).packageManager;
   const started = Date.now();
-  say(`installing dependencies with ${pnpm} from the npm registry (about 700 MB, once) ...`);
+  say(`installing dependencies with ${pnpm} from the npm registry (about 900 MB, once) ...`);
   const args = [
     "--yes",
     pnpm,

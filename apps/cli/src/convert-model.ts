@@ -11,6 +11,7 @@ import {
 } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
+import { writeExport } from "@paligemma/onnx/node";
 import {
   canonicalNames,
   castTensor,
@@ -30,16 +31,18 @@ import { folderFiles, writeNpz, writeShards } from "@paligemma/weights/node";
 export interface Conversion {
   /** A folder, a repository of the Hub, a `.safetensors` or an `.npz`. */
   readonly model: string;
-  /** A folder for safetensors, or a file that ends in `.npz`. */
+  /** A folder for safetensors or an export, or a file that ends in `.npz`. */
   readonly out: string;
+  /** Write ONNX files for transformers.js, not weights alone. */
+  readonly to?: "transformers.js";
   /** A LoRA adapter to merge. */
   readonly adapter?: string;
   /** Another model to take `config.json` and the tokenizer from, for files that come without. */
   readonly like?: string;
   /** Precision of the result. Default: as it is. */
   readonly dtype?: FloatDType;
-  /** Bytes of a file at most, unless one tensor has more. */
-  readonly maxShardBytes: number;
+  /** Bytes of a file at most, unless one tensor has more. Default: 5 GB, of an export 1.9 GB. */
+  readonly maxShardBytes?: number;
 }
 
 /** What was made. */
@@ -69,17 +72,20 @@ const COMPANIONS = [
 /** Released tokenizers have 34 MB. */
 const MAX_COMPANION_BYTES = 2 ** 27;
 const HEAD = "language_model.lm_head.weight";
+const MAX_SHARD_BYTES = 5e9;
 
 /**
- * Converts a model: names and shapes to the released ones, an adapter merged, another precision, safetensors or big_vision's npz.
+ * Converts a model: names and shapes to the released ones, an adapter merged, another precision, safetensors, big_vision's npz
+ * or ONNX files for transformers.js.
  * Tensors are computed while they are written, one at a time. Refuses to write over anything.
  */
 export async function convertModel(
   conversion: Conversion,
   options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
 ): Promise<Converted> {
-  const { out, adapter: adapterName, like, dtype } = conversion;
+  const { out, to, adapter: adapterName, like, dtype, maxShardBytes } = conversion;
   refuseToOverwrite(out);
+  refuseContradictions(conversion);
   const files = await openFilesOrFile(conversion.model, options);
   const companions = like === undefined ? files : await openFilesOrFile(like, options);
   const json = companions.paths.has("config.json") ? await readJson(companions, options.signal) : undefined;
@@ -96,14 +102,26 @@ export async function convertModel(
   const made = withTie(config, config.text.tieWordEmbeddings && !untied);
   const refs = [...checkpoint.tensors.values()]
     .filter(({ name }) => name !== HEAD || !made.text.tieWordEmbeddings)
-    .map((ref) => (dtype ? castTensor(ref, dtype) : ref));
+    .map((ref) => (dtype && to === undefined ? castTensor(ref, dtype) : ref));
   const result = { out, tensors: refs.length, adapter: adapterName ?? null, untied };
 
   if (out.endsWith(".npz")) {
     await writeNpz(out, toBigVision(checkpointOf(refs), made).tensors.values(), options);
     return { ...result, files: [basename(out)], bytes: statSync(out).size };
   }
-  const names = await writeShards(out, refs, { maxShardBytes: conversion.maxShardBytes, ...options });
+  if (to === "transformers.js") {
+    const { files: written, bytes } = await writeExport(out, {
+      config: made,
+      checkpoint: checkpointOf(refs),
+      ...(json && { configJson: json }),
+      ...(dtype && { dtype: dtype as "float32" | "float16" }),
+      ...(maxShardBytes !== undefined && { maxFileBytes: maxShardBytes }),
+      ...options,
+    });
+    await copyCompanions(companions, out, options.signal);
+    return { ...result, files: written, bytes };
+  }
+  const names = await writeShards(out, refs, { maxShardBytes: maxShardBytes ?? MAX_SHARD_BYTES, ...options });
   await copyCompanions(companions, out, options.signal);
   await writeFile(
     join(out, "config.json"),
@@ -122,6 +140,17 @@ async function openFilesOrFile(
   const folder = await folderFiles(dirname(from));
   const paths = new Set([...COMPANIONS.filter((path) => folder.paths.has(path)), basename(from)]);
   return { name: from, paths, open: (path, signal) => folder.open(path, signal) };
+}
+
+/** An export is a folder, and no provider of onnxruntime computes in bfloat16 everywhere. */
+function refuseContradictions({ out, to, dtype }: Conversion): void {
+  if (to === undefined) return;
+  const wrong = out.endsWith(".npz") ? "--out names an .npz" : dtype === "bfloat16" ? "--dtype is bfloat16" : undefined;
+  if (wrong === undefined) return;
+  throw new PaliGemmaError(
+    "cli/option",
+    `${wrong}, and --to ${to} writes a folder of ONNX files in float32 or float16, or as a quantised bundle has them`,
+  );
 }
 
 function refuseToOverwrite(out: string): void {

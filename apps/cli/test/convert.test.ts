@@ -84,6 +84,25 @@ describe("convert", () => {
     expect((await convert("merged", "--out", "merged.npz")).stderr).toContain("lm_head");
   });
 
+  it("writes an export for transformers.js, with an adapter in it and what goes along", async () => {
+    await cp(TINY, join(folder, "base"), { recursive: true });
+    await writeFile(join(folder, "base/tokenizer.json"), "{}");
+    const args = ["--to", "transformers.js", "--adapter", join(ADAPTERS, "dora"), "--dtype", "float16", "--json"];
+    const { code, stdout } = await convert("base", "--out", "export", ...args);
+    expect(code).toBe(0);
+    const models = ["vision_encoder_fp16.onnx", "embed_tokens_fp16.onnx", "decoder_model_merged_fp16.onnx"];
+    const files = models.flatMap((name) => [`onnx/${name}`, `onnx/${name}_data`]);
+    expect(JSON.parse(stdout)).toMatchObject({ out: "export", files: ["config.json", ...files] });
+    expect(await config("export")).toMatchObject({
+      model_type: "paligemma",
+      "transformers.js_config": {
+        dtype: "fp16",
+        use_external_data_format: Object.fromEntries(models.map((name) => [name, 1])),
+      },
+    });
+    expect(await readFile(join(folder, "export/tokenizer.json"), "utf8")).toBe("{}");
+  });
+
   it("names released sizes without a config.json, and no others", async () => {
     await convert(TINY, "--out", "tiny.npz");
     const { code, stderr } = await convert("tiny.npz", "--out", "back");
@@ -96,6 +115,9 @@ describe("convert", () => {
     [[], "required option '--out <path>'"],
     [["--out", "x", "--dtype", "int8"], "Allowed choices are float32, float16, bfloat16"],
     [["--out", "x", "--adapter", TINY], "has no adapter_config.json"],
+    [["--out", "x", "--to", "onnx"], "Allowed choices are transformers.js"],
+    [["--out", "x.npz", "--to", "transformers.js"], "--out names an .npz"],
+    [["--out", "x", "--to", "transformers.js", "--dtype", "bfloat16"], "float32 or float16"],
   ])("mistakes: %j", async (args, says) => {
     await writeFile(join(folder, "occupied"), "");
     const { code, stderr } = await convert(TINY, ...args);

@@ -8,10 +8,11 @@ import { print, printJson } from "../show.ts";
 
 interface ConvertOptions {
   readonly out: string;
+  readonly to?: "transformers.js";
   readonly adapter?: string;
   readonly like?: string;
   readonly dtype?: NonNullable<Conversion["dtype"]>;
-  readonly shardGb: number;
+  readonly shardGb?: number;
   readonly json?: boolean;
 }
 
@@ -22,12 +23,14 @@ export function convertCommand(): Command {
     "convert google/paligemma-3b-pt-224 --adapter path/to/lora --out merged",
     "convert paligemma-3b-pt-224.f16.npz --like google/paligemma-3b-pt-224 --out hf",
     "convert path/to/checkpoint --out big_vision.npz",
+    "convert google/paligemma-3b-mix-224 --to transformers.js --out export",
   ])
     .argument(
       "<model>",
       "folder, owner/name[@revision] on the Hugging Face Hub, a .safetensors, or an .npz of big_vision",
     )
-    .requiredOption("--out <path>", "folder for safetensors, or a file that ends in .npz")
+    .requiredOption("--out <path>", "folder for safetensors or an export, or a file that ends in .npz")
+    .addOption(new Option("--to <name>", "write ONNX files that transformers.js runs").choices(["transformers.js"]))
     .option("--adapter <name>", "LoRA adapter to merge: folder, or owner/name on the Hub")
     .option("--like <name>", "model to take config.json and the tokenizer from")
     .addOption(
@@ -37,14 +40,15 @@ export function convertCommand(): Command {
         "bfloat16",
       ]),
     )
-    .option("--shard-gb <n>", "size of a file at most, in GB", wholeNumber(1), 5)
+    .option("--shard-gb <n>", "size of a file at most, in GB (default: 5; of an export 1.9)", wholeNumber(1))
     .option("--json", "print one JSON document")
-    .action(async (model: string, { shardGb, json, out, adapter, like, dtype }: ConvertOptions) => {
+    .action(async (model: string, { shardGb, json, out, to, adapter, like, dtype }: ConvertOptions) => {
       await interruptible(async (signal) => {
         const conversion: Conversion = {
           model,
           out,
-          maxShardBytes: shardGb * 1e9,
+          ...(shardGb !== undefined && { maxShardBytes: shardGb * 1e9 }),
+          ...(to !== undefined && { to }),
           ...(adapter !== undefined && { adapter }),
           ...(like !== undefined && { like }),
           ...(dtype !== undefined && { dtype }),

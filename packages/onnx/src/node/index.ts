@@ -1,0 +1,1 @@
+export { writeExport, type Export, type WriteExportOptions } from "./write-export.ts";
