@@ -34,7 +34,7 @@ export class Page {
   readonly #client = new ModelClient((assets) => this.#offline.keep([...assets, ...ownAssets()]));
   readonly #view = new PictureView();
   readonly #loading = new LoadingView();
-  readonly #answer = new AnswerView({ onLight: (index) => this.#view.draw(this.#last?.answer.found ?? [], index) });
+  readonly #answer = new AnswerView({ onLight: (index) => this.#view.light(index) });
   readonly #form = new QuestionForm({
     onAsk: (question) => void this.#ask(question),
     onStop: () => this.#stop?.abort(),
@@ -63,19 +63,22 @@ export class Page {
     void this.#load(FIRST);
   }
 
-  async #show(picture: Incoming): Promise<void> {
-    this.#stop?.abort();
+  /** Shows a picture; false where it cannot be read, or another one came meanwhile. */
+  async #show(picture: Incoming): Promise<boolean> {
     try {
-      await this.#view.show(picture);
+      if (!(await this.#view.show(picture))) return false;
     } catch {
       showNotice(`${picture.name} is a picture that this browser cannot read. JPEG, PNG and WebP always work.`);
-      return;
+      return false;
     }
+    // What is still being written is about the picture before.
+    this.#stop?.abort();
     hideNotice();
     this.#last = undefined;
     this.#answer.hide();
     this.#form.setPicture(true);
     say(`${picture.name} is shown. Choose what to do and press Ask.`);
+    return true;
   }
 
   #load(chosen: Chosen): Promise<boolean> {
@@ -120,6 +123,7 @@ export class Page {
   async #ask(question: Question): Promise<void> {
     const { picture } = this.#view;
     if (!picture) return;
+    const current = (): boolean => this.#view.picture === picture;
     hideNotice();
     const stop = new AbortController();
     this.#stop = stop;
@@ -128,14 +132,15 @@ export class Page {
     this.#answer.begin(question);
     try {
       // Whoever asks while the model is on its way is answered when it is there.
-      if (!(await this.#ready) || stop.signal.aborted || !this.#model) return this.#answer.fail();
+      if (!(await this.#ready) || stop.signal.aborted || !this.#model)
+        return current() ? this.#answer.fail() : undefined;
       const model = this.#model.name;
       const answer = await this.#client.ask(question, picture.blob, this.#hearing(picture), stop.signal);
-      if (this.#view.picture !== picture) return;
+      if (!current()) return;
       this.#showAnswer({ question, answer, picture, model }, true);
       if (answer.stoppedBy !== "you") await this.#remember();
     } catch (error) {
-      this.#answer.fail();
+      if (current()) this.#answer.fail();
       this.#explain(error);
     } finally {
       if (this.#stop === stop) this.#form.setBusy(false);
@@ -179,7 +184,7 @@ export class Page {
 
   async #bringBack({ question, answer, picture, pictureName, model }: Remembered): Promise<void> {
     const incoming = { blob: picture, name: pictureName };
-    await this.#show(incoming);
+    if (!(await this.#show(incoming))) return;
     this.#form.choose(question.task, question.text);
     this.#answer.begin(question);
     this.#showAnswer({ question, answer, picture: incoming, model }, false);

@@ -3,7 +3,11 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { preview } from "vite";
+import { expect } from "vitest";
 import { FLAGS } from "../../../tooling/browser/chromium.mjs";
+
+/** How long anything may take: a busy machine is slow, not wrong. */
+export const PATIENCE_MS = 240_000;
 
 const app = fileURLToPath(new URL("..", import.meta.url));
 /** Where the pictures of the journey go. */
@@ -40,12 +44,15 @@ export interface Watch {
 
 /** A browser with its own profile. */
 export async function openBrowser(flags: readonly string[] = FLAGS): Promise<BrowserContext> {
-  return await chromium.launchPersistentContext("", {
+  const context = await chromium.launchPersistentContext("", {
     executablePath: process.env["CHROMIUM_PATH"]!,
     args: [...flags, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
     viewport: { width: 1280, height: 880 },
     permissions: ["clipboard-read", "clipboard-write", "camera"],
+    timeout: PATIENCE_MS,
   });
+  context.setDefaultTimeout(PATIENCE_MS);
+  return context;
 }
 
 /** A page that is watched. */
@@ -66,14 +73,27 @@ let count = 0;
 /** Keeps a picture of the page as it is now: build/journey/01-name.png. */
 export async function picture(page: Page, name: string): Promise<void> {
   mkdirSync(ALBUM, { recursive: true });
-  // Colours glide into each other for a moment.
-  await page.waitForTimeout(250);
-  await page.screenshot({ path: `${ALBUM}${String(++count).padStart(2, "0")}-${name}.png` });
+  // Colours glide into each other for a moment; the picture shows where they end.
+  await page.screenshot({
+    path: `${ALBUM}${String(++count).padStart(2, "0")}-${name}.png`,
+    animations: "disabled",
+    timeout: PATIENCE_MS,
+  });
+}
+
+/** Waits until `selector` reads exactly `expected`. */
+export async function reads(page: Page, selector: string, expected: string): Promise<void> {
+  await poll(() => page.textContent(selector)).toBe(expected);
+}
+
+/** What a page shows follows what is done to it, a little later: asked until it is as expected. */
+export function poll<T>(look: () => Promise<T>): ReturnType<typeof expect.poll<T>> {
+  return expect.poll(look, { timeout: PATIENCE_MS });
 }
 
 /** Waits until a model is loaded, and says which. */
 export async function modelReady(page: Page): Promise<string> {
-  await page.waitForSelector('#model-dot[data-state="ready"]', { timeout: 90_000 });
+  await page.waitForSelector('#model-dot[data-state="ready"]', { timeout: PATIENCE_MS });
   return (await page.textContent("#model-label"))!;
 }
 
@@ -86,6 +106,14 @@ export async function chooseTask(page: Page, title: string): Promise<void> {
 export async function ask(page: Page): Promise<{ text: string; seconds: number }> {
   const since = Date.now();
   await page.click("#go");
-  await page.waitForSelector("#actions:not([hidden])", { timeout: 110_000 });
-  return { text: (await page.textContent("#answer-text"))!, seconds: (Date.now() - since) / 1000 };
+  const text = await answered(page);
+  return { text, seconds: (Date.now() - since) / 1000 };
+}
+
+/** Waits until the answer is whole and the page can be asked again, and returns the answer's words. */
+export async function answered(page: Page): Promise<string> {
+  await page.waitForSelector('#answer[aria-busy="false"] #actions:not([hidden])');
+  // The question stays closed until the answer is kept.
+  await page.waitForSelector("#go:not([hidden])");
+  return (await page.textContent("#answer-text"))!;
 }

@@ -14,6 +14,8 @@ export class PictureView {
   #picture: Incoming | undefined;
   #found: readonly Found[] = [];
   #lit: number | undefined;
+  /** Pictures that were to be shown until now: decoding takes time, and the latest one wins. */
+  #asked = 0;
 
   constructor() {
     this.#toggle.addEventListener("click", () => {
@@ -28,27 +30,33 @@ export class PictureView {
     return this.#picture;
   }
 
-  /** Shows a picture; rejects where the browser cannot. */
-  async show(picture: Incoming): Promise<void> {
+  /** Shows a picture; false where another one came meanwhile, and rejects where the browser cannot. */
+  async show(picture: Incoming): Promise<boolean> {
+    const turn = ++this.#asked;
     const address = URL.createObjectURL(picture.blob);
+    // What is shown stays until the new one can be.
+    const decoded = new Image();
+    decoded.src = address;
+    let readable = false;
+    try {
+      await decoded.decode();
+      readable = true;
+    } finally {
+      if (!readable || turn !== this.#asked) URL.revokeObjectURL(address);
+    }
+    if (turn !== this.#asked) return false;
     const old = this.#image.src;
     this.#image.src = address;
-    try {
-      await this.#image.decode();
-    } catch (error) {
-      URL.revokeObjectURL(address);
-      this.#image.src = old;
-      throw error;
-    }
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
     this.#picture = picture;
     this.#image.alt = "Your picture";
-    this.#image.classList.toggle("small", this.#image.naturalWidth < SMALL);
+    this.#image.classList.toggle("small", decoded.naturalWidth < SMALL);
     element("picture-name", HTMLElement).textContent =
-      `${picture.name} · ${this.#image.naturalWidth} × ${this.#image.naturalHeight}`;
+      `${picture.name} · ${decoded.naturalWidth} × ${decoded.naturalHeight}`;
     element("empty", HTMLElement).hidden = true;
     element("shown", HTMLElement).hidden = false;
     this.draw([]);
+    return true;
   }
 
   /** Says in words what the picture shows. */
@@ -56,11 +64,17 @@ export class PictureView {
     this.#image.alt = text;
   }
 
-  /** Draws what was found over the picture; `lit` brings one object forward. */
-  draw(found: readonly Found[], lit?: number): void {
+  /** Draws what was found over the picture. */
+  draw(found: readonly Found[]): void {
     this.#found = found;
-    this.#lit = lit;
+    this.#lit = undefined;
     this.#toggle.hidden = found.length === 0;
+    this.#draw();
+  }
+
+  /** Brings one of the drawn objects forward, or none. */
+  light(index: number | undefined): void {
+    this.#lit = index;
     this.#draw();
   }
 

@@ -42,7 +42,7 @@ export class AnswerView {
   /** An empty answer that is about to be written. */
   begin(question: Question): void {
     this.#box.hidden = false;
-    this.#box.classList.add("writing");
+    this.#writing(true);
     element("answer-question", HTMLElement).textContent = titleOf(question);
     this.#text.textContent = "";
     this.#facts.textContent = "";
@@ -60,7 +60,7 @@ export class AnswerView {
 
   /** The whole answer. */
   finish(answer: Answered, told: boolean): void {
-    this.#box.classList.remove("writing");
+    this.#writing(false);
     this.#text.textContent = wordsOf(answer);
     if (answer.found) this.list(answer.found);
     this.#facts.textContent = factsOf(answer);
@@ -71,8 +71,12 @@ export class AnswerView {
 
   /** No answer came. */
   fail(): void {
-    this.#box.classList.remove("writing");
+    this.#writing(false);
     if (this.#text.textContent === "") this.hide();
+  }
+
+  #writing(on: boolean): void {
+    this.#box.ariaBusy = String(on);
   }
 }
 
