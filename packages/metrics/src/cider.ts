@@ -1,7 +1,7 @@
 import { PaliGemmaError } from "./errors.ts";
 import { splitWords } from "./python-text.ts";
 
-/** A caption and what people wrote for the same image, each tokenised: words with spaces between. */
+/** A caption and what people wrote for the same image, each as words with spaces between: see `captionWords`. */
 export interface CaptionExample {
   readonly prediction: string;
   readonly references: readonly string[];
@@ -20,8 +20,8 @@ const SIGMA = 6;
 
 /**
  * CIDEr-D, as `pycocoevalcap` computes it. Rarity of words comes from the references of exactly these images: the score of
- * a subset cannot be compared with that of the whole. Texts must be tokenised the same way on both sides; published
- * numbers use the Stanford PTB tokeniser, in lower case and without punctuation. Throws `metrics/references` for no images or
+ * a subset cannot be compared with that of the whole. Texts must be tokenised the same way on both sides: `captionWords` does
+ * it nearly as the Stanford PTB tokeniser, which published numbers use, in lower case and without punctuation. Throws `metrics/references` for no images or
  * an image without references. Source: https://arxiv.org/abs/1411.5726.
  */
 export function cider(examples: readonly CaptionExample[]): CiderScores {

@@ -9,6 +9,7 @@ export {
   type MatchOptions,
   type SimpleAccuracy,
 } from "./matches.ts";
+export { captionWords } from "./caption-words.ts";
 export { cider, type CaptionExample, type CiderScores } from "./cider.ts";
 export {
   referringScores,
