@@ -1,7 +1,8 @@
 // Runs every check, two at a time, and ends with one line: "N passed, N failed".
 //   node tooling/test.mjs [name ...]      only the named checks
 //   node tooling/test.mjs --list          what there is
-// CHROMIUM_PATH names the browser; REQUIRE_CHROMIUM=1 turns its absence into a failure.
+// CHROMIUM_PATH names the browser; REQUIRE_CHROMIUM=1 turns its absence into a failure. So do VULKAN_DRIVER and
+// REQUIRE_VULKAN for the software GPU that computes in half precision.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -33,6 +34,7 @@ const checks = [
   { name: "docs", command: ["tooling/checks/docs.mjs"] },
   { name: "examples", command: ["tooling/checks/examples.mjs"] },
   { name: "install-alone", command: ["tooling/checks/install-alone.mjs"] },
+  { name: "half-precision", command: ["tooling/gpu/run-vulkan.mjs"], count: countVitestLine },
   { name: "browser", command: ["tooling/browser/run.mjs"], needsChromium: true, count: countVitestLine },
 ];
 
@@ -67,7 +69,7 @@ async function runCheck(check) {
   const since = Date.now();
   const { code, output } = await runCommand(check);
   const counts = (check.count ?? countLines)(output);
-  if (counts.passed + counts.failed === 0) counts[code === 0 ? "passed" : "failed"] = 1;
+  if (counts.passed + counts.failed + counts.skipped === 0) counts[code === 0 ? "passed" : "failed"] = 1;
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   const seconds = ((Date.now() - since) / 1000).toFixed(1);
   console.log(`[${check.name}] ${code === 0 ? "passed" : `FAILED (exit code ${code})`} in ${seconds} s`);

@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync } from "node:fs";
-import { BACKEND_TOLERANCES } from "@paligemma/backend/testing";
+import { BACKEND_TOLERANCES, HALF_TOLERANCES } from "@paligemma/backend/testing";
 import { expect, test } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
 
@@ -18,4 +18,5 @@ test("the suite runs in browsers: it imports nothing of Node", () => {
 
 test("its tolerances are those of the project's table", () => {
   expect(BACKEND_TOLERANCES.operator).toBe(TOLERANCES["operator/float32"]);
+  expect(HALF_TOLERANCES.operator).toBe(TOLERANCES["operator/float16"]);
 });

@@ -1,5 +1,5 @@
 import { isPaliGemmaError, type PaliGemmaError, type DType, type ErrorCode, type NdArray } from "@paligemma/core";
-import { buildGraph, type Graph, type GraphModel, type Target, type Value } from "@paligemma/graph";
+import { buildGraph, cast, type Graph, type GraphModel, type Target, type Value } from "@paligemma/graph";
 import type { ByteSource, Checkpoint, TensorRef } from "@paligemma/weights";
 import { expect } from "vitest";
 import type { Backend, Feeds } from "../backend.ts";
@@ -22,21 +22,45 @@ export type MakeSource = (bytes: Uint8Array) => Promise<ByteSource>;
 
 /** Distances that count as equal, relative to the largest expected magnitude (or absolute, where all are below 1). */
 export interface BackendTolerances {
-  /** One operator of a few hundred terms, computed in float32. */
+  /** One operator of a few hundred terms. */
   readonly operator: number;
+  /** Numbers that are only moved. */
+  readonly moved: number;
 }
 
 /** What float32 arithmetic reaches. */
-export const BACKEND_TOLERANCES: BackendTolerances = { operator: 1e-5 };
+export const BACKEND_TOLERANCES: BackendTolerances = { operator: 1e-5, moved: 0 };
 
-/** Builds, compiles and runs a graph once, and brings all its outputs to the host. */
+/** What float16 arithmetic reaches, whose inputs are rounded to 11 bits and whose sums are as well. */
+export const HALF_TOLERANCES: BackendTolerances = { operator: 1e-2, moved: 2 ** -11 };
+
+/**
+ * The graph with its float32 inputs and constants brought to the arithmetic format: tests are written in float32, whatever
+ * the backend computes in.
+ */
+export function inArithmeticFormat(g: Graph): Graph {
+  const { compute } = g.target;
+  const brought = (value: Value): Value => (value.dtype === "float32" ? cast(value, compute) : value);
+  return {
+    ...g,
+    input: (name, dtype, shape) => brought(g.input(name, dtype, shape)),
+    constant: (array) => brought(g.constant(array)),
+  };
+}
+
+/** Builds, compiles and runs a graph once, and brings all its outputs to the host, in float32 where they are numbers. */
 export async function runOnce(
   backend: Backend,
   feeds: Feeds,
   define: (g: Graph) => Readonly<Record<string, Value>>,
   target: Target = backend.target,
 ): Promise<Readonly<Record<string, NdArray>>> {
-  const model = buildGraph("test", target, define);
+  const model = buildGraph("test", target, (g) => {
+    const outputs = Object.entries(define(inArithmeticFormat(g)));
+    return Object.fromEntries(
+      outputs.map(([name, value]) => [name, value.dtype === target.compute ? cast(value, "float32") : value]),
+    );
+  });
   await using session = await backend.compile(model);
   const { host } = await session.run(feeds, { host: model.outputs.map((port) => port.name) });
   return host;

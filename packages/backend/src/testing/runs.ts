@@ -75,7 +75,7 @@ export function runTests(bench: Bench): void {
     const models = [1, 2, 3].map((factor) =>
       buildGraph(`times ${factor}`, bench.backend.target, (g) => {
         const x = g.input("x", "float32", ["n"]);
-        return { y: mul(sub(x, scalar(g, 1)), scalar(g, factor)) };
+        return { y: mul(sub(x, scalar(g, 1, "float32")), scalar(g, factor, "float32")) };
       }),
     );
     const sessions = await Promise.all(models.map((model) => bench.backend.compile(model)));

@@ -1,4 +1,4 @@
-import { PaliGemmaError, ndArray } from "@paligemma/core";
+import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
 import { formatShape, type Value } from "../value.ts";
 import { add, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
@@ -103,7 +103,7 @@ function plainAttention(
   ]);
 }
 
-/** Cosines and sines of rotary positions: two tables [positions, headDim / 2]. */
+/** Cosines and sines of rotary positions, in the arithmetic format: two tables [positions, headDim / 2]. */
 export interface RotaryTables {
   readonly cos: Value;
   readonly sin: Value;
@@ -127,10 +127,9 @@ export function rotaryTables(
       sin[position * half + j] = Math.sin(angle);
     }
   }
-  return {
-    cos: g.constant(ndArray("float32", [positions, half], cos)),
-    sin: g.constant(ndArray("float32", [positions, half], sin)),
-  };
+  const table = (values: Float32Array): Value =>
+    g.constant(fromFloat32(ndArray("float32", [positions, half], values), g.target.compute));
+  return { cos: table(cos), sin: table(sin) };
 }
 
 /** x [batch, tokens, heads · headDim] rotated by its positions (int64 [batch, tokens]), halves as pairs ("NeoX"). */
