@@ -15,6 +15,8 @@ export interface Quantization {
   readonly blockSize?: number;
   readonly zeroPoints?: boolean;
   readonly vision: "keep" | "int8" | "int4";
+  /** Default: one per core. */
+  readonly threads?: number;
 }
 
 /** What was made. */

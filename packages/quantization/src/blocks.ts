@@ -1,4 +1,5 @@
 import type { QuantizedFormat } from "@paligemma/weights";
+import { blockWeights, errorOf, fitRange, fitScale, fitWeightedRange, fitWeightedScale, middle } from "./fit.ts";
 
 // A row is cut into blocks; the last one is filled up with zeros, which no product can see. A number of a block is
 // scale · (q − zero point) with a whole q of `bits` bits.
@@ -13,39 +14,50 @@ export interface BlockScales {
   readonly squaredNorm: number;
 }
 
-/** Tried in 4 bits instead of "the largest number takes the largest q": a few numbers clipped may serve the others. */
-const STRETCHES = [0, -0.2, -0.4, -0.6, -0.8, 0.2, 0.4, 0.6, 0.8];
-const SHRINKS = [1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76];
-
-/** Middle of the range of q: what a block without a zero point of its own counts from. */
-function middle(bits: 4 | 8): number {
-  return 1 << (bits - 1);
+/** ‖W − Ŵ‖ / ‖W‖ */
+export function relativeError({
+  squaredError,
+  squaredNorm,
+}: Pick<BlockScales, "squaredError" | "squaredNorm">): number {
+  return squaredNorm === 0 ? 0 : Math.sqrt(squaredError / squaredNorm);
 }
 
 /**
  * Scales for `rows` [n, width] that make the squared error of each block small: among several, each followed by the best factor
- * for what it rounds to. 8 bits are fine enough for the first of them.
+ * for what it rounds to. 8 bits are fine enough for the first of them. With `moments` [width] the square of each column counts
+ * by its moment.
  */
-export function fitBlocks(rows: Float32Array, width: number, format: QuantizedFormat): BlockScales {
+export function fitBlocks(
+  rows: Float32Array,
+  width: number,
+  format: QuantizedFormat,
+  moments?: Float32Array,
+): BlockScales {
   const { bits, blockSize, zeroPoints: own } = format;
   const blocks = Math.ceil(width / blockSize);
   const count = (rows.length / width) * blocks;
   const scales = new Float32Array(count);
   const zeroPoints = own ? new Uint8Array(count).fill(middle(bits)) : undefined;
+  const weights = moments && blockWeights(moments, blockSize);
   let squaredError = 0;
   let squaredNorm = 0;
   for (let b = 0; b < count; b++) {
-    const start = Math.floor(b / blocks) * width + (b % blocks) * blockSize;
+    const inRow = b % blocks;
+    const start = Math.floor(b / blocks) * width + inRow * blockSize;
     const end = Math.min(start + blockSize, (Math.floor(b / blocks) + 1) * width);
     const block = rows.subarray(start, end);
     let norm = 0;
     for (let i = 0; i < block.length; i++) norm += block[i]! * block[i]!;
     squaredNorm += norm;
     if (norm === 0) continue;
+    const weight = weights?.[inRow];
     if (zeroPoints) {
-      const fit = fitRange(block, bits);
+      const fit = weight ? fitWeightedRange(block, bits, weight) : fitRange(block, bits);
       [scales[b], zeroPoints[b]] = [fit.scale, fit.zeroPoint];
       squaredError += fit.error;
+    } else if (weight) {
+      scales[b] = fitWeightedScale(block, bits, weight);
+      squaredError += errorOf(block, bits, scales[b]!);
     } else {
       const fit = fitScale(block, bits);
       scales[b] = fit.scale;
@@ -53,57 +65,6 @@ export function fitBlocks(rows: Float32Array, width: number, format: QuantizedFo
     }
   }
   return { scales, zeroPoints, squaredError, squaredNorm };
-}
-
-/** The best scale around the middle. `gain` is what it takes off the block's squared norm. */
-function fitScale(block: Float32Array, bits: 4 | 8): { readonly scale: number; readonly gain: number } {
-  const half = middle(bits);
-  let extreme = 0;
-  for (let i = 0; i < block.length; i++) if (Math.abs(block[i]!) > Math.abs(extreme)) extreme = block[i]!;
-  let best = { scale: 0, gain: 0 };
-  // −half is the q of the largest magnitude, so the extreme number takes it, whatever its sign.
-  for (const stretch of bits === 4 ? STRETCHES : [0]) {
-    const inverse = -(half + stretch) / extreme;
-    let xq = 0;
-    let qq = 0;
-    for (let i = 0; i < block.length; i++) {
-      const x = block[i]!;
-      let q = (x * inverse + (half + 0.5)) | 0;
-      q = (q < 0 ? 0 : q >= 2 * half ? 2 * half - 1 : q) - half;
-      xq += x * q;
-      qq += q * q;
-    }
-    // For these q the best factor is xq / qq, and it takes xq² / qq off.
-    if (qq > 0 && (xq * xq) / qq > best.gain) best = { scale: xq / qq, gain: (xq * xq) / qq };
-  }
-  return best;
-}
-
-/** The best scale and zero point; 0 is always among the numbers. */
-function fitRange(
-  block: Float32Array,
-  bits: 4 | 8,
-): { readonly scale: number; readonly zeroPoint: number; readonly error: number } {
-  const top = 2 ** bits - 1;
-  let [low, high] = [0, 0];
-  for (let i = 0; i < block.length; i++) {
-    if (block[i]! < low) low = block[i]!;
-    if (block[i]! > high) high = block[i]!;
-  }
-  let best = { scale: 0, zeroPoint: 0, error: Number.POSITIVE_INFINITY };
-  for (const shrink of bits === 4 ? SHRINKS : [1]) {
-    const scale = Math.fround(((high - low) * shrink) / top);
-    const zeroPoint = Math.round((-low * shrink) / scale);
-    let error = 0;
-    for (let i = 0; i < block.length; i++) {
-      let q = (block[i]! / scale + (zeroPoint + 0.5)) | 0;
-      q = q < 0 ? 0 : q > top ? top : q;
-      const difference = block[i]! - scale * (q - zeroPoint);
-      error += difference * difference;
-    }
-    if (error < best.error) best = { scale, zeroPoint, error };
-  }
-  return best;
 }
 
 /** The numbers of `rows` [n, width] as the nearest q for these scales (of these rows), packed: [n, blocks, blockSize · bits / 8]. */

@@ -28,6 +28,11 @@ export interface QuantizeOptions {
   readonly vision?: "keep" | "int8" | "int4";
   /** The output layer is the token table, and a copy of it is left out. Default true, as in every released checkpoint. */
   readonly tied?: boolean;
+  /**
+   * Mean squares of what the columns of matrices are multiplied with, by the matrix's released name, as `calibrate` of
+   * `paligemma` measures them: errors then count by what they do to products. Matrices without count every column the same.
+   */
+  readonly moments?: ReadonlyMap<string, Float32Array>;
 }
 
 /** One matrix of a quantised checkpoint. */
@@ -54,6 +59,7 @@ const KNOWN = [
   "zeroPoints",
   "vision",
   "tied",
+  "moments",
 ] as const satisfies readonly (keyof QuantizeOptions)[];
 const DEFAULT_BLOCK = { 4: 32, 8: 128 } as const;
 /** Share of a row that may be padding. */
@@ -66,6 +72,47 @@ const PERCEPTRON = /^language_model\.model\.layers\.\d+\.mlp\.(?:gate|up|down)_p
 const VISION =
   /^(?:vision_tower\.vision_model\.encoder\.layers\.\d+\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])|multi_modal_projector\.linear)\.weight$/;
 
+/** What becomes of one tensor of a checkpoint. */
+export interface PlannedTensor {
+  /** Under its released name. */
+  readonly ref: TensorRef;
+  /** Absent where it stays as it is. */
+  readonly format?: QuantizedFormat;
+  readonly moments?: Float32Array;
+}
+
+/** What becomes of the tensors of a checkpoint, in its order. Throws as `quantizeCheckpoint` does. */
+export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions): readonly PlannedTensor[] {
+  checkOptions(options);
+  const { tied = true, zeroPoints = false, moments } = options;
+  const named = canonicalNames(checkpoint);
+  const planned = [...named.tensors.values()]
+    .filter(({ name }) => !(tied && name === HEAD))
+    .map((ref): PlannedTensor => {
+      const bits = bitsFor(ref.name, options);
+      if (bits === undefined) return { ref };
+      const own = moments?.get(ref.name);
+      if (own) checkMoments(ref, own);
+      return {
+        ref,
+        format: { bits, blockSize: blockSizeFor(ref, bits, options), zeroPoints },
+        ...(own && { moments: own }),
+      };
+    });
+  if (planned.some(({ format }) => format)) return planned;
+  throw new PaliGemmaError(
+    "quantization/nothing",
+    findQuantized(named, TABLE)
+      ? "the checkpoint is quantised already; start from the one it was made from"
+      : `none of ${named.tensors.size} tensors is a matrix of PaliGemma, such as ${TABLE}; is it a checkpoint of another model?`,
+  );
+}
+
+/** The matrices among planned tensors. */
+export function plannedMatrices(planned: readonly PlannedTensor[]): readonly QuantizedMatrix[] {
+  return planned.flatMap(({ ref: { name, shape }, format }) => (format ? [{ name, shape, ...format }] : []));
+}
+
 /**
  * The tensors of a checkpoint under released names, its matrices in 4 or 8 bits, computed while they are read. Norms, biases
  * and whatever else is no matrix of a linear layer stay as they are. Throws `quantization/option`, and
@@ -76,28 +123,19 @@ export function quantizeCheckpoint(
   options: QuantizeOptions,
   onFitted?: OnFitted,
 ): QuantizedCheckpoint {
-  checkOptions(options);
-  const { tied = true } = options;
-  const tensors: TensorRef[] = [];
-  const matrices: QuantizedMatrix[] = [];
-  const named = canonicalNames(checkpoint);
-  for (const ref of named.tensors.values()) {
-    if (tied && ref.name === HEAD) continue;
-    const bits = bitsFor(ref.name, options);
-    if (bits === undefined) {
-      tensors.push(ref);
-      continue;
-    }
-    const format = { bits, blockSize: blockSizeFor(ref, bits, options), zeroPoints: options.zeroPoints ?? false };
-    tensors.push(...quantizeMatrix(ref, format, onFitted));
-    matrices.push({ name: ref.name, shape: ref.shape, ...format });
-  }
-  if (matrices.length > 0) return { tensors, matrices };
+  const planned = planCheckpoint(checkpoint, options);
+  const tensors = planned.flatMap(({ ref, format, moments }) =>
+    format ? quantizeMatrix(ref, format, { ...(onFitted && { onFitted }), ...(moments && { moments }) }) : [ref],
+  );
+  return { tensors, matrices: plannedMatrices(planned) };
+}
+
+function checkMoments({ name, shape }: TensorRef, moments: Float32Array): void {
+  const width = shape[1] ?? 0;
+  if (moments.length === width && moments.every((x) => Number.isFinite(x) && x >= 0)) return;
   throw new PaliGemmaError(
-    "quantization/nothing",
-    findQuantized(named, TABLE)
-      ? "the checkpoint is quantised already; start from the one it was made from"
-      : `none of ${named.tensors.size} tensors is a matrix of PaliGemma, such as ${TABLE}; is it a checkpoint of another model?`,
+    "quantization/option",
+    `moments of ${name} are ${moments.length} numbers; needed is one for each of ${width} columns, finite and not negative`,
   );
 }
 
@@ -117,7 +155,7 @@ function blockSizeFor({ shape }: TensorRef, bits: 4 | 8, options: QuantizeOption
 
 /** Throws `quantization/option`, listing every option that is unknown or cannot be meant. */
 export function checkOptions(options: QuantizeOptions): void {
-  const { dtype, blockSize, zeroPoints, vision = "keep", tied } = options;
+  const { dtype, blockSize, zeroPoints, vision = "keep", tied, moments } = options;
   const among = (name: string, value: unknown, allowed: readonly unknown[]): string[] =>
     allowed.includes(value) ? [] : [`${name} is ${JSON.stringify(value)}, it may be ${allowed.join(", ")}`];
   const faults = [
@@ -129,6 +167,7 @@ export function checkOptions(options: QuantizeOptions): void {
     ...among("zeroPoints", zeroPoints, [undefined, true, false]),
     ...among("vision", vision, ["keep", "int8", "int4"]),
     ...among("tied", tied, [undefined, true, false]),
+    ...(moments === undefined || moments instanceof Map ? [] : ["moments must be a Map of Float32Array by matrix"]),
   ];
   if (faults.length > 0) throw new PaliGemmaError("quantization/option", faults.join("; "));
 }

@@ -6,4 +6,4 @@ export {
   type QuantizedMatrix,
   type QuantizeOptions,
 } from "./checkpoint.ts";
-export { BLOCK_SIZES, dequantizeMatrix, quantizeMatrix, type OnFitted } from "./matrix.ts";
+export { BLOCK_SIZES, dequantizeMatrix, quantizeMatrix, type OnFitted, type QuantizeMatrixOptions } from "./matrix.ts";

@@ -8,7 +8,7 @@ import {
   type QuantizedTensor,
   type TensorRef,
 } from "@paligemma/weights";
-import { fitBlocks, packBlocks, packZeroPoints, unpackBlocks, type BlockScales } from "./blocks.ts";
+import { fitBlocks, packBlocks, packZeroPoints, relativeError, unpackBlocks, type BlockScales } from "./blocks.ts";
 import { matrixRows } from "./numbers.ts";
 
 /** Throws `quantization/option` unless the format is one that runtimes have kernels for. */
@@ -29,12 +29,23 @@ export const BLOCK_SIZES: readonly number[] = [16, 32, 64, 128, 256];
 /** Called once the scales of a matrix are known: ‖W − Ŵ‖ / ‖W‖ at most. */
 export type OnFitted = (name: string, relativeError: number) => void;
 
+/** What else to know, or to be told, when a matrix is quantised. */
+export interface QuantizeMatrixOptions {
+  readonly onFitted?: OnFitted;
+  /** Mean square of what each column is multiplied with; see `QuantizeOptions`. */
+  readonly moments?: Float32Array;
+}
+
 /**
  * The tensors that stand for a matrix [out, in] of floating-point numbers: data, scales and, where the format has them, zero
  * points (see `quantizedParts`). Nothing is read before they are; then some rows at a time. The scales are kept from when they
  * are first needed until the last byte of the data was read. Throws `quantization/matrix` for what is no such matrix.
  */
-export function quantizeMatrix(ref: TensorRef, format: QuantizedFormat, onFitted?: OnFitted): readonly TensorRef[] {
+export function quantizeMatrix(
+  ref: TensorRef,
+  format: QuantizedFormat,
+  { onFitted, moments }: QuantizeMatrixOptions = {},
+): readonly TensorRef[] {
   checkFormat(format);
   const [out = 0, width = 0] = ref.shape;
   if (ref.shape.length !== 2 || out * width === 0 || bitsOf(ref.dtype) < 16 || !ref.dtype.includes("float"))
@@ -52,13 +63,13 @@ export function quantizeMatrix(ref: TensorRef, format: QuantizedFormat, onFitted
     const zeroPoints = format.zeroPoints ? new Uint8Array(out * blocks) : undefined;
     let [squaredError, squaredNorm] = [0, 0];
     for await (const { first, rows } of matrixRows(ref, 0, out, signal)) {
-      const some = fitBlocks(rows, width, format);
+      const some = fitBlocks(rows, width, format, moments);
       scales.set(some.scales, first * blocks);
       if (some.zeroPoints) zeroPoints!.set(some.zeroPoints, first * blocks);
       squaredError += some.squaredError;
       squaredNorm += some.squaredNorm;
     }
-    onFitted?.(ref.name, squaredNorm === 0 ? 0 : Math.sqrt(squaredError / squaredNorm));
+    onFitted?.(ref.name, relativeError({ squaredError, squaredNorm }));
     return { scales, zeroPoints, squaredError, squaredNorm };
   }
 

@@ -1,10 +1,15 @@
-import { fromFloat16, PaliGemmaError, toFloat32, viewAs } from "@paligemma/core";
+import { fromFloat16, PaliGemmaError, toFloat32, viewAs, type DType } from "@paligemma/core";
 import type { TensorRef } from "@paligemma/weights";
 
 /** Numbers that are converted at once: 4 MB of float32. */
 const CHUNK = 2 ** 20;
 
 let halves: Float32Array | undefined;
+
+/** How many rows of this width are worked on at once. */
+export function rowsAtOnce(width: number): number {
+  return Math.max(1, Math.floor(CHUNK / width));
+}
 
 /** The values of a matrix [out, width], some rows at a time. Throws `quantization/not-finite` for what has no place on a scale. */
 export async function* matrixRows(
@@ -15,24 +20,40 @@ export async function* matrixRows(
 ): AsyncGenerator<{ readonly first: number; readonly last: number; readonly rows: Float32Array }, void, undefined> {
   const [out = 0, width = 0] = ref.shape;
   const rowBytes = (ref.end - ref.start) / out;
-  const step = Math.max(1, Math.floor(CHUNK / width));
+  const step = rowsAtOnce(width);
   for (let from = first; from < last; from += step) {
     signal?.throwIfAborted();
     const to = Math.min(last, from + step);
     const bytes = await ref.source.read(ref.start + from * rowBytes, ref.start + to * rowBytes, signal);
-    const rows = toNumbers(ref, bytes);
-    const odd = rows.findIndex((x) => !Number.isFinite(x));
-    if (odd >= 0)
-      throw new PaliGemmaError(
-        "quantization/not-finite",
-        `${ref.name} of ${ref.source.name} has ${rows[odd]} in row ${from + Math.floor(odd / width)}; is the checkpoint damaged?`,
-      );
+    const rows = toNumbers(ref.dtype, bytes);
+    const odd = firstOdd(rows);
+    if (odd) throw notFinite(ref, from, odd);
     yield { first: from, last: to, rows };
   }
 }
 
+/** A number that is none, and where it stands. */
+export interface Odd {
+  readonly at: number;
+  readonly value: number;
+}
+
+/** The first of the numbers that has no place on a scale. */
+export function firstOdd(rows: Float32Array): Odd | undefined {
+  for (let at = 0; at < rows.length; at++) if (!Number.isFinite(rows[at]!)) return { at, value: rows[at]! };
+  return undefined;
+}
+
+/** The error that says so; `from` is the row of the matrix that counting began at. */
+export function notFinite({ name, source, shape }: TensorRef, from: number, { at, value }: Odd): PaliGemmaError {
+  return new PaliGemmaError(
+    "quantization/not-finite",
+    `${name} of ${source.name} has ${value} in row ${from + Math.floor(at / shape[1]!)}; is the checkpoint damaged?`,
+  );
+}
+
 /** As `toFloat32`, several times as fast for half floats. */
-function toNumbers({ dtype }: TensorRef, bytes: Uint8Array): Float32Array {
+export function toNumbers(dtype: DType, bytes: Uint8Array): Float32Array {
   const data = viewAs(dtype, bytes);
   if (dtype === "bfloat16") {
     const bits = new Uint32Array(data.length);

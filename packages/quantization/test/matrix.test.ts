@@ -15,7 +15,7 @@ describe.each(formats)("$bits bits in blocks of $blockSize, zero points: $zeroPo
   it.each([96, 144, 200])("rows of %i come back to half a step, and the bound on the error holds", async (width) => {
     const matrix = gaussian([7, width], width);
     let bound = 0;
-    const parts = quantizeMatrix(tensorOf("w", matrix), format, (_, error) => (bound = error));
+    const parts = quantizeMatrix(tensorOf("w", matrix), format, { onFitted: (_, error) => (bound = error) });
     const packed = among(parts, "w");
     expect(packed).toMatchObject(format);
     const blocks = Math.ceil(width / blockSize);

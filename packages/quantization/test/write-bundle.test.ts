@@ -44,7 +44,7 @@ it("writes a folder like any other, and says what was done", async () => {
   expect(relativeError(table.data, back.data)).toBeLessThan(TOLERANCES["quantization/int8 weights"]);
   expect((await checkpoint.read(NORM)).data).toEqual(gaussian([96], 2).data);
   const { matrices, ...rest } = JSON.parse(await readFile(join(folder, "to/quantization.json"), "utf8"));
-  expect(rest).toEqual({ version: 1, dtype: "int8", vision: "keep" });
+  expect(rest).toEqual({ version: 1, dtype: "int8", vision: "keep", calibrated: false });
   expect(matrices).toEqual({
     [TABLE]: {
       shape: [300, 96],

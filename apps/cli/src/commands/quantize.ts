@@ -2,6 +2,7 @@ import { Option, type Command } from "commander";
 import { BLOCK_SIZES, QUANTIZED_DTYPES, type QuantizedDType } from "@paligemma/quantization";
 import { interruptible } from "../interruption.ts";
 import { plainCommand } from "../model-command.ts";
+import { wholeNumber } from "../numbers.ts";
 import { progressBar } from "../progress.ts";
 import { quantizeModel, type Quantization, type Quantized } from "../quantize-model.ts";
 import { print, printJson } from "../show.ts";
@@ -12,6 +13,7 @@ interface QuantizeFlags {
   readonly blockSize?: string;
   readonly zeroPoints?: boolean;
   readonly vision: "keep" | "int8" | "int4";
+  readonly threads?: number;
   readonly json?: boolean;
 }
 
@@ -40,6 +42,7 @@ export function quantizeCommand(): Command {
         .choices(["keep", "int8", "int4"])
         .default("keep"),
     )
+    .option("--threads <n>", "threads that compute (default: one per core)", wholeNumber(1, 1024))
     .option("--json", "print one JSON document")
     .action(async (model: string, { json, blockSize, zeroPoints, ...flags }: QuantizeFlags) => {
       await interruptible(async (signal) => {

@@ -1,0 +1,97 @@
+import { planSafetensors, quantizedParts, type Checkpoint, type TensorRef } from "@paligemma/weights";
+import { plannedMatrices, planCheckpoint, type QuantizedMatrix, type QuantizeOptions } from "../checkpoint.ts";
+import { quantizeMatrix } from "../matrix.ts";
+import { rowsAtOnce } from "../numbers.ts";
+import type { QuantizedFormat } from "@paligemma/weights";
+
+/** Bytes of a tensor that stays as it is which are copied at once. */
+const COPIED_BYTES = 2 ** 22;
+
+/** A part of the work that is done in one go, and where in the file its bytes go. */
+export type Piece =
+  | {
+      readonly kind: "copy";
+      readonly ref: TensorRef;
+      readonly start: number;
+      readonly end: number;
+      readonly at: number;
+    }
+  | {
+      readonly kind: "rows";
+      readonly ref: TensorRef;
+      readonly format: QuantizedFormat;
+      readonly moments: Float32Array | undefined;
+      /** Place of the matrix among `BundlePlan.matrices`. */
+      readonly matrix: number;
+      readonly firstRow: number;
+      readonly lastRow: number;
+      readonly dataAt: number;
+      readonly scalesAt: number;
+      readonly zeroPointsAt: number;
+    };
+
+/** A file of quantised tensors that is to be written: every byte of it belongs to one piece or the header. */
+export interface BundlePlan {
+  readonly header: Uint8Array;
+  /** Bytes of the file. */
+  readonly size: number;
+  /** Bytes of all tensors. */
+  readonly bytes: number;
+  readonly pieces: readonly Piece[];
+  readonly matrices: readonly QuantizedMatrix[];
+  /** The tensors that are read. */
+  readonly sources: readonly TensorRef[];
+}
+
+/** Lays out the file and cuts the work. Nothing is read. Throws as `quantizeCheckpoint` does. */
+export function planBundle(checkpoint: Checkpoint, options: QuantizeOptions): BundlePlan {
+  const planned = planCheckpoint(checkpoint, options);
+  const tensors = planned.flatMap(({ ref, format }) => (format ? quantizeMatrix(ref, format) : [ref]));
+  const { header, size, tensors: inOrder } = planSafetensors(tensors, { format: "pt", quantization: options.dtype });
+  const places = new Map<string, number>();
+  let at = header.byteLength;
+  for (const { name, start, end } of inOrder) {
+    places.set(name, at);
+    at += end - start;
+  }
+  const pieces: Piece[] = [];
+  let matrix = 0;
+  for (const { ref, format, moments } of planned) {
+    if (!format) pieces.push(...copies(ref, places.get(ref.name)!));
+    else pieces.push(...rowPieces({ ref, format, moments, matrix: matrix++ }, places));
+  }
+  const sources = planned.map(({ ref }) => ref);
+  return { header, size, bytes: size - header.byteLength, pieces, matrices: plannedMatrices(planned), sources };
+}
+
+function copies(ref: TensorRef, at: number): readonly Piece[] {
+  const pieces: Piece[] = [];
+  for (let start = ref.start; start < ref.end; start += COPIED_BYTES)
+    pieces.push({ kind: "copy", ref, start, end: Math.min(ref.end, start + COPIED_BYTES), at: at + start - ref.start });
+  return pieces;
+}
+
+function rowPieces(
+  what: Pick<Extract<Piece, { kind: "rows" }>, "ref" | "format" | "moments" | "matrix">,
+  places: ReadonlyMap<string, number>,
+): readonly Piece[] {
+  const { ref, format } = what;
+  const [out, width] = ref.shape as readonly [number, number];
+  const { data, scales, zeroPoints } = quantizedParts(ref.name, [out, width], format);
+  const place = (part: { readonly name: string } | undefined): number => (part ? places.get(part.name)! : 0);
+  const [dataRow, scalesRow] = [data.shape[1]! * data.shape[2]!, scales.shape[1]! * Float32Array.BYTES_PER_ELEMENT];
+  const pieces: Piece[] = [];
+  const step = rowsAtOnce(width);
+  for (let firstRow = 0; firstRow < out; firstRow += step) {
+    pieces.push({
+      kind: "rows",
+      ...what,
+      firstRow,
+      lastRow: Math.min(out, firstRow + step),
+      dataAt: place(data) + firstRow * dataRow,
+      scalesAt: place(scales) + firstRow * scalesRow,
+      zeroPointsAt: place(zeroPoints) + firstRow * (zeroPoints?.shape[1] ?? 0),
+    });
+  }
+  return pieces;
+}

@@ -1,0 +1,39 @@
+import { packBlocks, packZeroPoints, fitBlocks } from "./blocks.ts";
+import { firstOdd, toNumbers, type Odd } from "./numbers.ts";
+import type { DType } from "@paligemma/core";
+import type { QuantizedFormat } from "@paligemma/weights";
+
+/** Some rows of a matrix, to be quantised in one go. */
+export interface RowsJob {
+  readonly dtype: DType;
+  /** Of whole rows. */
+  readonly bytes: Uint8Array;
+  readonly width: number;
+  readonly format: QuantizedFormat;
+  /** [width] */
+  readonly moments?: Float32Array;
+}
+
+/** The same rows, as they stand in the parts of the quantised matrix. */
+export interface QuantizedRows {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly scales: Uint8Array<ArrayBuffer>;
+  readonly zeroPoints: Uint8Array<ArrayBuffer> | undefined;
+  readonly squaredError: number;
+  readonly squaredNorm: number;
+}
+
+/** Quantises rows; where a number is none, says where. */
+export function quantizeRows({ dtype, bytes, width, format, moments }: RowsJob): QuantizedRows | { readonly odd: Odd } {
+  const rows = toNumbers(dtype, bytes);
+  const odd = firstOdd(rows);
+  if (odd) return { odd };
+  const { scales, zeroPoints, squaredError, squaredNorm } = fitBlocks(rows, width, format, moments);
+  return {
+    data: packBlocks(rows, width, format, { scales, zeroPoints }),
+    scales: new Uint8Array(scales.buffer as ArrayBuffer),
+    zeroPoints: zeroPoints && packZeroPoints(zeroPoints, rows.length / width, format.bits),
+    squaredError,
+    squaredNorm,
+  };
+}
