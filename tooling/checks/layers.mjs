@@ -75,7 +75,10 @@ function checkManifest(p) {
 function checkReferences(p) {
   const config = readJson(join(p.folder, "tsconfig.json"));
   const referenced = new Set((config.references ?? []).map(({ path }) => resolve(p.folder, path)));
-  const needed = Object.keys(p.manifest.dependencies ?? {}).flatMap((name) => byPackageName.get(name)?.folder ?? []);
+  const { dependencies = {}, peerDependencies = {} } = p.manifest;
+  const needed = Object.keys({ ...dependencies, ...peerDependencies }).flatMap(
+    (name) => byPackageName.get(name)?.folder ?? [],
+  );
   for (const folder of needed)
     expect(referenced.has(folder), `${at(p, "tsconfig.json")} lacks a reference to ${relative(p.folder, folder)}`);
   for (const folder of referenced) {

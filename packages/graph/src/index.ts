@@ -15,6 +15,7 @@ export { checkpointWeights, declaredWeights, type QuantizedMatrix, type Weights 
 export { add, cast, div, geluTanh, mul, relu, scalar, softmax, sub, tanh } from "./operators/elementwise.ts";
 export { argMax, concat, gather, integers, reshape, transpose, where } from "./operators/shape.ts";
 export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
+export { convolution, transposedConvolution, type ConvolutionOptions } from "./operators/convolution.ts";
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";

@@ -8,6 +8,7 @@ import {
   buildGraph,
   cast,
   concat,
+  convolution,
   declaredWeights,
   gather,
   geluTanh,
@@ -23,6 +24,7 @@ import {
   scalar,
   softmax,
   transpose,
+  transposedConvolution,
   where,
   type Graph,
   type Shape,
@@ -74,6 +76,16 @@ const RULES: readonly Rule[] = [
     (x, g) => linear(x(["batch", "tokens", 8]), declaredWeights(g), 5, { bias: true }),
   ],
   ["patches", ["n", 16, 2, 3], (x, g) => patches(x(["n", 3, 28, 42]), declaredWeights(g), 16, 14)],
+  [
+    "convolution",
+    ["n", 16, 14, 21],
+    (x, g) => convolution(x(["n", 3, 28, 42]), declaredWeights(g), 16, { kernel: 4, stride: 2, padding: 1 }),
+  ],
+  [
+    "transposedConvolution",
+    ["n", 16, 56, 84],
+    (x, g) => transposedConvolution(x(["n", 3, 28, 42]), declaredWeights(g), 16, { kernel: 4, stride: 2, padding: 1 }),
+  ],
   ["layerNorm", ["n", 8], (x, g) => layerNorm(x(["n", 8]), declaredWeights(g), 1e-6)],
   ["rmsNorm", ["n", 8], (x, g) => rmsNorm(x(["n", 8]), declaredWeights(g), 1e-6)],
   [
@@ -117,6 +129,16 @@ const FAULTS: readonly (readonly [
     "patches of pictures of unknown size",
     "known sizes",
     (x, g) => patches(x(["n", 3, "h", 4]), declaredWeights(g), 5, 2),
+  ],
+  [
+    "convolution by a kernel larger than the picture",
+    "leaves nothing",
+    (x, g) => convolution(x(["n", 3, 4, 4]), declaredWeights(g), 5, { kernel: 5 }),
+  ],
+  [
+    "transposedConvolution of rows",
+    "known sizes",
+    (x, g) => transposedConvolution(x(["n", 3, 4]), declaredWeights(g), 5, { kernel: 2 }),
   ],
   ["layerNorm over a name", "must be a number", (x, g) => layerNorm(x(["n"]), declaredWeights(g), 1)],
   [

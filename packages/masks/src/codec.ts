@@ -4,6 +4,12 @@ import { createDecoder } from "./decoder.ts";
 import { createEncoder, type Encoded } from "./encoder.ts";
 import { createKernel } from "./kernel.ts";
 
+/** What turns mask codes into rasters, at once or on a device; see `MaskCodec` and `createGraphCodec`. */
+export interface MaskDecoder {
+  /** Rasters of 64 × 64 values in about −1 to 1, inside where positive, one per list of 16 codes. */
+  decode(codes: readonly (readonly number[])[]): readonly Float32Array[] | Promise<readonly Float32Array[]>;
+}
+
 /** Turns mask codes into rasters and back. Holds about 20 MB, freed when nobody refers to it. */
 export interface MaskCodec {
   /** What computes: WebAssembly, or JavaScript where that is not allowed. */
@@ -35,11 +41,7 @@ export function createMaskCodec(tensors: CodecTensors, options: MaskCodecOptions
   let decoder: ReturnType<typeof createDecoder> | undefined;
   let encoder: ReturnType<typeof createEncoder> | undefined;
   const encode = (rasters: readonly Float32Array[]): Encoded => {
-    if (!canEncode)
-      throw new PaliGemmaError(
-        "masks/encoder",
-        "this codec has a decoder only; load the whole vae-oid.npz to encode masks",
-      );
+    if (!canEncode) throw noEncoder();
     encoder ??= createEncoder(kernel, tensors);
     return encoder(joinRasters(rasters));
   };
@@ -57,7 +59,8 @@ export function createMaskCodec(tensors: CodecTensors, options: MaskCodecOptions
   };
 }
 
-function checkCodes(codes: readonly (readonly number[])[]): void {
+/** Throws `masks/codes` for what is no list of 16 codes each. */
+export function checkCodes(codes: readonly (readonly number[])[]): void {
   checkCount(codes.length);
   for (const [mask, row] of codes.entries()) {
     const wrong = row.find((code) => !Number.isInteger(code) || code < 0 || code >= CODE_COUNT);
@@ -71,7 +74,8 @@ function checkCodes(codes: readonly (readonly number[])[]): void {
   }
 }
 
-function joinRasters(rasters: readonly Float32Array[]): Float32Array {
+/** Rasters one after another, [masks, 64, 64]. Throws `masks/raster`. */
+export function joinRasters(rasters: readonly Float32Array[]): Float32Array {
   checkCount(rasters.length);
   const size = RASTER_SIDE ** 2;
   const joined = new Float32Array(rasters.length * size);
@@ -85,6 +89,14 @@ function joinRasters(rasters: readonly Float32Array[]): Float32Array {
     joined.set(raster, mask * size);
   }
   return joined;
+}
+
+/** The error of codecs with a decoder alone. */
+export function noEncoder(): PaliGemmaError {
+  return new PaliGemmaError(
+    "masks/encoder",
+    "this codec has a decoder only; load the whole vae-oid.npz to encode masks",
+  );
 }
 
 function checkCount(count: number): void {

@@ -1,4 +1,4 @@
-export { createMaskCodec, type MaskCodec, type MaskCodecOptions } from "./codec.ts";
+export { createMaskCodec, type MaskCodec, type MaskCodecOptions, type MaskDecoder } from "./codec.ts";
 export {
   CODEC_SHAPES,
   CODES_PER_MASK,
@@ -34,7 +34,14 @@ export {
   type NormalisedBox,
   type PlaceMaskOptions,
 } from "./place.ts";
-export { decodeSegments, encodeSegments, type CodedObject, type MaskedObject, type Segment } from "./segments.ts";
+export {
+  decodeSegments,
+  encodeSegments,
+  placeSegments,
+  type CodedObject,
+  type MaskedObject,
+  type Segment,
+} from "./segments.ts";
 export { compressRle, decompressRle, maskFromRle, rleArea, rleFromMask, type CompressedRle, type Rle } from "./rle.ts";
 export { maskFromPolygons, polygonsFromMask, ringArea, type Polygon, type PolygonOptions } from "./polygons.ts";
 export { cutOut, type CutOutOptions, type Pixels, type RgbaPixels } from "./cut-out.ts";

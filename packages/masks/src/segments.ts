@@ -20,7 +20,16 @@ export function decodeSegments<T extends CodedObject>(
   image: ImageSize,
   options: PlaceMaskOptions = {},
 ): Segment<T>[] {
-  const rasters = codec.decode(objects.map((object) => object.codes));
+  return placeSegments(codec.decode(objects.map((object) => object.codes)), objects, image, options);
+}
+
+/** Objects with the masks of their rasters, for codecs that decode elsewhere, such as on a graphics card. */
+export function placeSegments<T extends CodedObject>(
+  rasters: readonly Float32Array[],
+  objects: readonly T[],
+  image: ImageSize,
+  options: PlaceMaskOptions = {},
+): Segment<T>[] {
   return objects.map((object, i) => ({
     ...object,
     mask: placeMask(rasters[i]!, object.box, image, options),

@@ -23,27 +23,67 @@ export function linear(x: Reference, w: Reference, b?: Reference): Reference {
   });
 }
 
-/** Convolution with stride = kernel size k: x [n, channels, height, width], W [out, channels, k, k], b [out]. */
-export function patches(x: Reference, w: Reference, b: Reference): Reference {
+/** How a kernel moves, as in the graph package. */
+export interface Moves {
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Convolution: x [n, channels, height, width], W [out, channels, k, k], b [out]. */
+export function convolution(x: Reference, w: Reference, b: Reference, { stride, padding }: Moves): Reference {
   const [n, channels, height, width] = x.shape as [number, number, number, number];
   const [out, , k] = w.shape as [number, number, number, number];
-  const [down, across] = [Math.floor(height / k), Math.floor(width / k)];
+  const [down, across] = [height, width].map((side) => Math.floor((side + 2 * padding - k) / stride) + 1) as [
+    number,
+    number,
+  ];
   return fill([n, out, down, across], (i) => {
-    const column = i % across;
-    const row = Math.floor(i / across) % down;
-    const channelOut = Math.floor(i / (across * down)) % out;
-    const image = Math.floor(i / (across * down * out));
+    const [image, channelOut, row, column] = placeIn(i, [n, out, down, across]);
     let sum = b.data[channelOut]!;
     for (let c = 0; c < channels; c++) {
       for (let dy = 0; dy < k; dy++) {
         for (let dx = 0; dx < k; dx++) {
-          const pixel = x.data[((image * channels + c) * height + row * k + dy) * width + column * k + dx]!;
+          const [y, at] = [row * stride + dy - padding, column * stride + dx - padding];
+          if (y < 0 || at < 0 || y >= height || at >= width) continue;
+          const pixel = x.data[((image * channels + c) * height + y) * width + at]!;
           sum += pixel * w.data[((channelOut * channels + c) * k + dy) * k + dx]!;
         }
       }
     }
     return sum;
   });
+}
+
+/** Convolution with stride = kernel size. */
+export function patches(x: Reference, w: Reference, b: Reference): Reference {
+  return convolution(x, w, b, { stride: w.shape[2]!, padding: 0 });
+}
+
+/** Its transpose, by scattering: x [n, channels, height, width], W [channels, out, k, k], b [out]. */
+export function transposedConvolution(x: Reference, w: Reference, b: Reference, { stride, padding }: Moves): Reference {
+  const [n, channels, height, width] = x.shape as [number, number, number, number];
+  const [, out, k] = w.shape as [number, number, number, number];
+  const [down, across] = [height, width].map((side) => (side - 1) * stride - 2 * padding + k) as [number, number];
+  const made = fill([n, out, down, across], (i) => b.data[placeIn(i, [n, out, down, across])[1]]!);
+  for (let i = 0; i < x.data.length; i++) {
+    const [image, c, row, column] = placeIn(i, [n, channels, height, width]);
+    for (let o = 0; o < out; o++) {
+      for (let dy = 0; dy < k; dy++) {
+        for (let dx = 0; dx < k; dx++) {
+          const [y, at] = [row * stride + dy - padding, column * stride + dx - padding];
+          if (y < 0 || at < 0 || y >= down || at >= across) continue;
+          made.data[((image * out + o) * down + y) * across + at]! +=
+            x.data[i]! * w.data[((c * out + o) * k + dy) * k + dx]!;
+        }
+      }
+    }
+  }
+  return made;
+}
+
+/** Index along each axis of the element number `i`. */
+function placeIn(i: number, [, b, c, d]: [number, number, number, number]): [number, number, number, number] {
+  return [Math.floor(i / (b * c * d)), Math.floor(i / (c * d)) % b, Math.floor(i / d) % c, i % d];
 }
 
 /** Applies `f` to each row of the last axis. */

@@ -4,6 +4,7 @@ import type { Backend } from "../backend.ts";
 import { memory } from "./arrays.ts";
 import { attentionTests } from "./attention.ts";
 import { BACKEND_TOLERANCES, type BackendTolerances, type Bench, type MakeSource } from "./bench.ts";
+import { convolutionTests } from "./convolutions.ts";
 import { errorTests } from "./errors.ts";
 import { operatorTests } from "./operators.ts";
 import { runTests } from "./runs.ts";
@@ -71,6 +72,9 @@ export function testBackend(create: () => Promise<Backend>, options: BackendSuit
     });
     describe("operators", () => {
       operatorTests(bench);
+    });
+    describe("convolutions", () => {
+      convolutionTests(bench);
     });
     describe("attention", () => {
       attentionTests(bench);

@@ -1,6 +1,7 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
 import type { Weights } from "../weights.ts";
+import { convolution } from "./convolution.ts";
 import { multiplyQuantized } from "./quantized.ts";
 import { reshape } from "./shape.ts";
 
@@ -62,18 +63,5 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
  * output per patch, [n, out, height/k, width/k].
  */
 export function patches(x: Value, w: Weights, out: number, size: number): Value {
-  const [n, channels, height, width] = x.shape;
-  if (typeof channels !== "number" || typeof height !== "number" || typeof width !== "number") {
-    throw new PaliGemmaError(
-      "graph/shape",
-      `patches: ${formatShape(x.shape)} must be [n, channels, height, width] with known sizes`,
-    );
-  }
-  const grid = [Math.floor(height / size), Math.floor(width / size)];
-  return x.graph.node({
-    op: "Conv",
-    inputs: [x, w.tensor("weight", [out, channels, size, size]), w.tensor("bias", [out])],
-    attributes: { kernel_shape: { ints: [size, size] }, strides: { ints: [size, size] } },
-    outputs: [{ dtype: x.dtype, shape: [n!, out, ...grid] }],
-  })[0]!;
+  return convolution(x, w, out, { kernel: size, stride: size });
 }

@@ -1,0 +1,2 @@
+export { createGraphCodec, type GraphCodec } from "./graph-codec.ts";
+export { maskDecoder, maskDecoderGraph, maskEncoder, maskEncoderGraph } from "./network.ts";
