@@ -2,18 +2,25 @@
 //   pnpm eval:tiny-shapes            the table
 //   pnpm eval:tiny-shapes --wrong    and every answer that is not right
 //   pnpm eval:tiny-shapes --json     all results as JSON
+//   pnpm eval:tiny-shapes --constrained   with boxes constrained to the labels, as detect and segment are
 //   pnpm eval:tiny-shapes --model x  of the model in the folder x, such as a quantised one
 import { parseArgs } from "node:util";
 import { evaluate, readScenes, tabulate } from "./evaluation.ts";
 
 const { values } = parseArgs({
-  options: { json: { type: "boolean" }, wrong: { type: "boolean" }, model: { type: "string" } },
+  options: {
+    json: { type: "boolean" },
+    wrong: { type: "boolean" },
+    constrained: { type: "boolean" },
+    model: { type: "string" },
+  },
 });
 const scenes = await readScenes();
 const report = (done: number, total: number): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${total} `);
 };
-const results = await evaluate(scenes, report, values.model);
+const { model: modelFolder, constrained } = values;
+const results = await evaluate(scenes, { modelFolder, constrained, onProgress: report });
 if (process.stderr.isTTY) process.stderr.write("\n");
 
 if (values.json) {

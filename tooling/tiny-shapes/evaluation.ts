@@ -23,11 +23,19 @@ export async function readScenes(): Promise<readonly Scene[]> {
   return JSON.parse(await readFile(new URL("evaluation/truth.json", import.meta.url), "utf8")) as Scene[];
 }
 
-/** Runs every task of the scenes through our own runtime, greedy, in batches of mixed tasks; the model's folder may be another. */
+/** What to evaluate, and how. */
+export interface EvaluateOptions {
+  /** Folder of the model. Default: the embedded one. */
+  readonly modelFolder?: string | undefined;
+  /** Whether boxes and masks are constrained to the labels asked for, as `detect` and `segment` do. Default false. */
+  readonly constrained?: boolean | undefined;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Runs every task of the scenes through our own runtime, greedy, in batches of mixed tasks. */
 export async function evaluate(
   scenes: readonly Scene[],
-  onProgress?: (done: number, total: number) => void,
-  modelFolder: string = fileURLToPath(folder),
+  { modelFolder = fileURLToPath(folder), constrained = false, onProgress }: EvaluateOptions = {},
 ): Promise<readonly Result[]> {
   await using backend = await createNodeBackend();
   await using model = await loadPaliGemma(modelFolder, { backend });
@@ -42,7 +50,11 @@ export async function evaluate(
       image: new URL(`evaluation/${scene.file}`, import.meta.url),
       prompt: task.prefix,
     }));
-    const answers = await model.generate(asks);
+    const constraint = batch.map(({ task }) => {
+      const [, verb, labels] = /^(detect|segment) (.+)$/.exec(task.prefix) ?? [];
+      return labels === undefined ? undefined : model.constraintTo(verb as "detect" | "segment", labels.split(" ; "));
+    });
+    const answers = await model.generate(asks, constrained ? { constraint } : {});
     batch.forEach(({ scene, task }, i) => {
       const { text } = answers[i]!;
       results.push({

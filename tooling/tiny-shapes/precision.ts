@@ -52,7 +52,7 @@ else {
 }
 
 async function marks(path: string): Promise<Readonly<Record<string, number>>> {
-  const results = await evaluate(scenes, undefined, path);
+  const results = await evaluate(scenes, { modelFolder: path });
   const percent = (of: typeof results): number => (100 * of.filter((r) => r.right).length) / of.length;
   const rows = headings.map(
     (heading) => [heading, percent(results.filter((r) => headingOf(r.kind) === heading))] as const,

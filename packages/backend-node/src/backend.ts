@@ -1,4 +1,4 @@
-import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
+import type { CompileOptions, Session, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
@@ -6,10 +6,11 @@ import { compileGraph } from "./compile.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
 import { NodeSession } from "./session.ts";
+import type { NodeBackend, NodeBackendStats } from "./stats.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
 
 /** onnxruntime-node behind the worker's link. */
-export class NodeBackend implements Backend {
+export class WorkerBackend implements NodeBackend {
   readonly name: string;
   readonly target: Target;
   readonly #link: WorkerLink;
@@ -101,6 +102,16 @@ export class NodeBackend implements Backend {
       slots: slotsOf(a.dtype, a.shape),
     } as const;
     return this.#link.ask(request, "copy").then(() => undefined);
+  }
+
+  stats(): Promise<NodeBackendStats> {
+    this.#link.mustBeOpen();
+    return this.#link.ask({ kind: "count", id: this.#link.fresh() }, "count").then((reply) => {
+      if (reply.kind !== "counted")
+        throw new PaliGemmaError("backend/worker", `a count was answered with ${reply.kind}`);
+      const { tensors, tensorBytes, sessions } = reply;
+      return { tensors, tensorBytes, sessions };
+    });
   }
 
   dispose(): Promise<void> {

@@ -1,25 +1,25 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Backend } from "@paligemma/backend";
 import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
-import { NodeBackend } from "./backend.ts";
+import { WorkerBackend } from "./backend.ts";
 import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
 import { checkOptions, type NodeBackendOptions } from "./options.ts";
 import { RUNTIME_VERSION } from "./runtime-version.ts";
 import { checkMappedWeights } from "./self-test.ts";
+import type { NodeBackend } from "./stats.ts";
 
 /**
  * A backend on onnxruntime-node in a worker thread, so that the caller's thread stays free while graphs run. The caller
  * disposes it. Throws `backend/option` for options that cannot be meant, `backend/unavailable` saying exactly what is missing.
  */
-export async function createNodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
+export async function createNodeBackend(options: NodeBackendOptions = {}): Promise<NodeBackend> {
   checkOptions(options);
   const cuda = options.device === "cuda";
   if (cuda) checkCuda(RUNTIME_VERSION);
   const url = workerUrl();
   const { link, version } = await WorkerLink.start(url);
-  const backend = new NodeBackend(link, version, options);
+  const backend = new WorkerBackend(link, version, options);
   try {
     if (version !== RUNTIME_VERSION) throw otherVersion(version);
     await checkMappedWeights(backend, fileURLToPath(url));

@@ -66,10 +66,18 @@ export class Executor {
       case "free":
         this.#tensors.delete(request.tensor);
         return undefined;
+      case "count":
+        return { reply: this.#count(request.id), move: [] };
       case "cancel":
       case "close":
         return undefined;
     }
+  }
+
+  #count(id: number): Reply {
+    const tensors = [...this.#tensors.values()];
+    const tensorBytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return { kind: "counted", id, tensors: tensors.length, tensorBytes, sessions: this.#sessions.size };
   }
 
   /** Frees all sessions and tensors. */

@@ -1,2 +1,3 @@
 export { createNodeBackend } from "./create.ts";
 export type { NodeBackendOptions } from "./options.ts";
+export type { NodeBackend, NodeBackendStats } from "./stats.ts";

@@ -76,6 +76,8 @@ export type Request =
   | CopyRequest
   | { readonly kind: "release"; readonly id: number; readonly session: number }
   | { readonly kind: "free"; readonly tensor: number }
+  /** Asks how much there is. */
+  | { readonly kind: "count"; readonly id: number }
   /** Drops the request `id` if it has not begun: overtakes what waits. Not answered itself. */
   | { readonly kind: "cancel"; readonly id: number }
   /** Frees everything and ends the worker: overtakes what waits. */
@@ -108,6 +110,13 @@ export type Reply =
       readonly shapes: readonly (readonly number[])[];
       readonly buffers: readonly ArrayBuffer[];
     }
+  | {
+      readonly kind: "counted";
+      readonly id: number;
+      readonly tensors: number;
+      readonly tensorBytes: number;
+      readonly sessions: number;
+    }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
   /** Cancelled before it began. */
   | { readonly kind: "dropped"; readonly id: number };
@@ -133,4 +142,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;

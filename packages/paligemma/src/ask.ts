@@ -12,6 +12,15 @@ export interface AnswerOptions extends Omit<GenerateOptions, FilledIn | "maxLeng
   readonly signal?: AbortSignal;
 }
 
+/** How to look for things. */
+export interface FindOptions extends AnswerOptions {
+  /**
+   * Whether the answer can be nothing but objects with the labels asked for, no box twice. Default true. A `constraint` of
+   * your own takes its place.
+   */
+  readonly constrained?: boolean;
+}
+
 /** An answer in words, as the model wrote it. */
 export interface Answer {
   /** Without `<bos>`, `<eos>` and the like; `<loc…>` and `<seg…>` stay. */

@@ -17,7 +17,7 @@ export {
   type LoadOptions,
   type PaliGemma,
 } from "./paligemma.ts";
-export type { Answer, AnswerOptions, Ask, Picture, Piece } from "./ask.ts";
+export type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 export { IGNORE_INDEX } from "./loss.ts";
 export { prompts } from "./prompts.ts";
 export { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";

@@ -188,7 +188,10 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
           ...(abort && { signal: abort }),
         });
         // The prompt runs here, so that the features can go: what is kept of them is in the cache.
-        await state.logits();
+        await state.logits().catch((error: unknown) => {
+          state.dispose();
+          throw error;
+        });
         return state;
       } finally {
         features?.dispose();

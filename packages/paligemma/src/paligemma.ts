@@ -2,6 +2,7 @@ import type { Backend, CompileOptions } from "@paligemma/backend";
 import type { PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
+import { detections, segments, type Constraint, type Vocabulary } from "@paligemma/generation/constraints";
 import { decodeSegments, type MaskCodec, type Segment as MaskedObject } from "@paligemma/masks";
 import {
   formatDetections,
@@ -12,7 +13,7 @@ import {
 } from "@paligemma/parsers";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
 import { openModel, type ModelFiles } from "@paligemma/weights";
-import type { Answer, AnswerOptions, Ask, Picture, Piece } from "./ask.ts";
+import type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
 import {
   createModel,
@@ -22,6 +23,7 @@ import {
   type PaliGemmaModel,
 } from "./model.ts";
 import { prompts } from "./prompts.ts";
+import { vocabularyOf } from "./vocabulary.ts";
 
 /** New tokens at most where the caller does not say: enough for 30 objects, or a long caption. */
 export const DEFAULT_MAX_NEW_TOKENS = 256;
@@ -54,6 +56,13 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   readonly config: PaliGemmaConfig;
   /** Throws `processor/tokenizer-missing` where the checkpoint came without a tokenizer. */
   readonly processor: Processor<Source>;
+  /**
+   * The processor's tokens as the constraints of `@paligemma/generation/constraints` take them; read when first asked for,
+   * which takes a second where there are 257 thousand.
+   */
+  readonly vocabulary: Vocabulary;
+  /** The constraint that `detect` or `segment` sets for labels, for use with `generate` and `stream`. */
+  constraintTo(task: "detect" | "segment", labels: readonly string[]): Constraint;
   /** The networks alone. */
   readonly model: PaliGemmaModel;
   /** Logits of chosen positions and, with labels, the loss. */
@@ -75,13 +84,16 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   answer(picture: Picture<Source>, question: string, options?: AnswerOptions & LanguageOption): Promise<string>;
   /** The text in the picture. */
   ocr(picture: Picture<Source>, options?: AnswerOptions): Promise<string>;
-  /** Boxes of what the labels name; what of the answer is no box stands in `rest`. */
-  detect(picture: Picture<Source>, labels: readonly string[], options?: AnswerOptions): Promise<Detections>;
   /**
-   * Boxes and masks of what the labels name. Needs the mask codec: beside the weights (`mask-codec.safetensors` or
-   * `vae-oid.npz`) or as `maskCodec` when loading; throws `paligemma/no-codec` without.
+   * Boxes of what the labels name, and of nothing else; with `constrained: false` the model answers as it likes, and what of
+   * the answer is no box stands in `rest`.
    */
-  segment(picture: Picture<Source>, labels: readonly string[], options?: AnswerOptions): Promise<Segments>;
+  detect(picture: Picture<Source>, labels: readonly string[], options?: FindOptions): Promise<Detections>;
+  /**
+   * Boxes and masks of what the labels name, as `detect` finds boxes. Needs the mask codec: beside the weights
+   * (`mask-codec.safetensors` or `vae-oid.npz`) or as `maskCodec` when loading; throws `paligemma/no-codec` without.
+   */
+  segment(picture: Picture<Source>, labels: readonly string[], options?: FindOptions): Promise<Segments>;
   dispose(): Promise<void>;
 }
 
@@ -133,6 +145,9 @@ function paligemma<Source>(
     if ("missing" in made) throw made.missing;
     return made.processor;
   }
+
+  let read: Vocabulary | undefined;
+  const vocabulary = (): Vocabulary => (read ??= vocabularyOf(processor().tokenizer, config.eosTokenIds));
 
   /** What `generation` needs to know of prepared inputs, and the caller's own choices. */
   function optionsFor<T extends object>(inputs: ForwardInputs, options: T): T & GenerateOptions {
@@ -225,13 +240,26 @@ function paligemma<Source>(
     return await decodeImage(picture);
   }
 
+  function constraintTo(task: "detect" | "segment", labels: readonly string[]): Constraint {
+    prompts[task](labels); // labels that cannot be asked for are errors here, too
+    const named = { labels: labels.map((label) => label.trim()) };
+    return (task === "detect" ? detections : segments)(vocabulary(), named);
+  }
+
   async function find(
     picture: Picture<Source>,
-    prompt: string,
-    options: AnswerOptions,
+    task: "detect" | "segment",
+    labels: readonly string[],
+    { constrained = true, ...options }: FindOptions,
   ): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
+    const prompt = prompts[task](labels);
+    if (typeof constrained !== "boolean")
+      throw new PaliGemmaError("paligemma/option", `constrained is ${String(constrained)}; it is true or false`);
     const image = await decoded(picture);
-    const { text, tokens } = await generateAnswers({ image, prompt }, options);
+    const { text, tokens } = await generateAnswers(
+      { image, prompt },
+      { ...(constrained && { constraint: constraintTo(task, labels) }), ...options },
+    );
     const own = processor();
     const decode = (ids: number[]): string => own.decode(ids, { skipSpecialTokens: true });
     const markup = markupIds((piece) => own.tokenizer.idOf(piece));
@@ -249,6 +277,10 @@ function paligemma<Source>(
       using state = await start(inputs, options);
       return await generate(state, optionsFor(inputs, options));
     },
+    get vocabulary() {
+      return vocabulary();
+    },
+    constraintTo,
     generate: generateAnswers,
     stream: pieces,
     caption: async (picture, options = {}) =>
@@ -256,11 +288,11 @@ function paligemma<Source>(
     answer: async (picture, question, options = {}) =>
       (await ask(picture, prompts.answer(question, options.language ?? "en"), options)).text,
     ocr: async (picture, options = {}) => (await ask(picture, prompts.ocr(), options)).text,
-    detect: async (picture, labels, options = {}) => (await find(picture, prompts.detect(labels), options)).found,
+    detect: async (picture, labels, options = {}) => (await find(picture, "detect", labels, options)).found,
     async segment(picture, labels, options = {}) {
-      const prompt = prompts.segment(labels);
+      prompts.segment(labels); // a wrong label is said before the codec is read
       const masks = await codec();
-      const { image, found } = await find(picture, prompt, options);
+      const { image, found } = await find(picture, "segment", labels, options);
       const whole = found.items.filter(
         (item): item is ParsedDetection & { codes: readonly number[] } => item.codes !== undefined,
       );

@@ -21,7 +21,7 @@ afterAll(() => rm(root, { recursive: true }));
 
 /** Right answers out of a hundred, over all tasks of 100 scenes. */
 async function points(path: string): Promise<number> {
-  const results = await evaluate(scenes, undefined, path);
+  const results = await evaluate(scenes, { modelFolder: path });
   return (100 * results.filter(({ right }) => right).length) / results.length;
 }
 

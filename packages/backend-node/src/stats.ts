@@ -1,0 +1,17 @@
+import type { Backend } from "@paligemma/backend";
+
+/** What a backend holds now, counted by its worker when everything asked of it before was done. */
+export interface NodeBackendStats {
+  /** Tensors that were made and not disposed yet. */
+  readonly tensors: number;
+  /** Their bytes. */
+  readonly tensorBytes: number;
+  /** Compiled graphs that were not disposed yet. */
+  readonly sessions: number;
+}
+
+/** A backend on onnxruntime-node. */
+export interface NodeBackend extends Backend {
+  /** What it holds now. */
+  stats(): Promise<NodeBackendStats>;
+}

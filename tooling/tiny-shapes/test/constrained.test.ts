@@ -1,0 +1,85 @@
+import { fileURLToPath } from "node:url";
+import type { Backend } from "@paligemma/backend";
+import { createNodeBackend } from "@paligemma/backend-node";
+import { folder } from "@paligemma/tiny-shapes";
+import type { PaliGemma } from "paligemma";
+import { loadPaliGemma } from "paligemma/node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readScenes, evaluate, tabulate } from "../evaluation.ts";
+import type { Scene } from "../score.ts";
+
+let backend: Backend;
+let model: PaliGemma<Uint8Array | string | URL>;
+let scenes: readonly Scene[];
+beforeAll(async () => {
+  backend = await createNodeBackend();
+  model = await loadPaliGemma(fileURLToPath(folder), { backend });
+  scenes = await readScenes();
+});
+afterAll(async () => {
+  await model.dispose();
+  await backend.dispose();
+});
+
+const picture = (scene: Scene): URL => new URL(`../evaluation/${scene.file}`, import.meta.url);
+const SHAPES = ["circle", "square", "triangle", "star"];
+/** Of words that the model knows, of words that it was never asked for, and with spaces around. */
+const ASKED = [
+  ["star"],
+  ["circle", "triangle"],
+  ["red square"],
+  ["dog"],
+  [" blue star ", "cat"],
+  ["seventeen green boats"],
+];
+
+describe("detect and segment", () => {
+  it("name the classes asked for and no other, in whole boxes, none twice", async () => {
+    for (const [i, scene] of scenes.slice(0, 24).entries()) {
+      const labels = ASKED[i % ASKED.length]!;
+      const { items, rest, truncated } = await model.detect(picture(scene), labels);
+      const asked = labels.map((label) => label.trim());
+      expect(items.filter(({ label }) => !asked.includes(label))).toEqual([]);
+      expect({ rest, truncated }).toEqual({ rest: "", truncated: false });
+      expect(new Set(items.map(({ box }) => JSON.stringify(box))).size).toBe(items.length);
+    }
+    for (const scene of scenes.slice(0, 4)) {
+      const { items, rest } = await model.segment(picture(scene), ["dog", "star"]);
+      expect(items.filter(({ label }) => label !== "dog" && label !== "star")).toEqual([]);
+      expect(rest).toBe("");
+    }
+  });
+
+  it("answer as the model likes when not constrained, which names classes that were not asked for", async () => {
+    const named = new Set<string>();
+    for (const scene of scenes.slice(0, 24)) {
+      const { items } = await model.detect(picture(scene), ["stars"], { constrained: false });
+      for (const { label } of items) named.add(label);
+    }
+    expect([...named].some((label) => label !== "stars")).toBe(true);
+    const wrong = { constrained: "no" as unknown as boolean };
+    await expect(model.detect(picture(scenes[0]!), ["dog"], wrong)).rejects.toThrow(
+      /paligemma\/option.*constrained is no/,
+    );
+  });
+
+  it("take a constraint of the caller, and give theirs to streams", async () => {
+    const scene = scenes[0]!;
+    const only = model.constraintTo("detect", ["dog"]);
+    const { items } = await model.detect(picture(scene), SHAPES, { constraint: only });
+    expect(items.filter(({ label }) => label !== "dog")).toEqual([]);
+    let text = "";
+    const prompt = `detect ${SHAPES.join(" ; ")}`;
+    const constraint = model.constraintTo("detect", SHAPES);
+    for await (const piece of model.stream({ image: picture(scene), prompt }, { constraint })) text += piece.text;
+    expect(text).toBe((await model.detect(picture(scene), SHAPES)).text);
+    expect(() => model.constraintTo("detect", ["cat ; dog"])).toThrow(/separate labels/);
+  });
+
+  it("are right as often as without the constraint", { timeout: 120_000 }, async () => {
+    const some = scenes.slice(0, 24);
+    const free = tabulate(await evaluate(some));
+    const constrained = tabulate(await evaluate(some, { constrained: true }));
+    for (const [i, row] of constrained.entries()) expect(row.right).toBeGreaterThanOrEqual(free[i]!.right);
+  });
+});
