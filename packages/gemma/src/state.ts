@@ -22,11 +22,24 @@ interface Pending {
   readonly prompt: CheckedPrompt | undefined;
 }
 
+/** A batch of texts being written, whatever writes them: a `LogitsSource` of `@paligemma/generation`, whole. */
+export interface TextState extends Disposable {
+  readonly rows: number;
+  readonly dropsFinishedRows: boolean;
+  logits(): Promise<Scores>;
+  advance(tokens: readonly number[], parents?: readonly number[]): Promise<void>;
+  advanceGreedy(steps: number, stopAt: readonly number[]): Promise<readonly (readonly number[])[]>;
+  advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores>;
+  rollback(count: number): Promise<void>;
+  fork(): Promise<TextState>;
+  dispose(): void;
+}
+
 /**
  * A batch of texts being written: their cache on the device, and what was taken in since. It is a `LogitsSource` of
  * `@paligemma/generation`. One call at a time; the caller disposes it.
  */
-export class DecoderState implements Disposable {
+export class DecoderState implements TextState {
   /** Finished rows are better left out: they would cost as much as the others. */
   readonly dropsFinishedRows = true;
   readonly #parts: DecoderParts;

@@ -1,9 +1,9 @@
-import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaliGemmaError, bitsOf } from "@paligemma/core";
 import type { TensorRef } from "@paligemma/weights";
 import {
+  AttributeProtoSchema,
   ModelProtoSchema,
-  type AttributeProtoSchema,
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from "./generated/onnx-pb.ts";
@@ -88,7 +88,7 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
     producerName: "paligemma.ts",
     graph,
     opsetImport: [
-      { domain: "", version: OPSET },
+      { domain: "", version: model.opset === undefined ? OPSET : BigInt(model.opset) },
       { domain: "com.microsoft", version: 1n },
     ],
   });
@@ -110,5 +110,6 @@ function attribute(name: string, value: Attribute): MessageInitShape<typeof Attr
   if ("float" in value) return { name, type: ATTRIBUTE_TYPE.float, f: value.float };
   if ("string" in value)
     return { name, type: ATTRIBUTE_TYPE.string, s: Uint8Array.from(value.string, (c) => c.charCodeAt(0)) };
+  if ("encoded" in value) return fromBinary(AttributeProtoSchema, value.encoded);
   return { name, type: ATTRIBUTE_TYPE.ints, ints: value.ints.map(BigInt) };
 }

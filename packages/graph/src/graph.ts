@@ -8,7 +8,9 @@ export type Attribute =
   | { readonly int: number }
   | { readonly float: number }
   | { readonly string: string }
-  | { readonly ints: readonly number[] };
+  | { readonly ints: readonly number[] }
+  /** Of a kind that graphs built here do not have: an AttributeProto as it stood in a file. */
+  | { readonly encoded: Uint8Array };
 
 /** One operator call as it stands in the graph. */
 export interface Node {
@@ -39,6 +41,8 @@ export interface Port extends ValueType {
 export interface GraphModel {
   readonly name: string;
   readonly target: Target;
+  /** Version of ai.onnx that the operators are of. Default: the one that graphs built here use. */
+  readonly opset?: number;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly nodes: readonly Node[];

@@ -19,3 +19,4 @@ export { convolution, transposedConvolution, type ConvolutionOptions } from "./o
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";
+export { ONNX_DTYPE } from "./operators/elementwise.ts";

@@ -1,12 +1,7 @@
 export { PROJECTOR_PREFIX, imageFeatures, visionGraph } from "./network.ts";
-export {
-  createModel,
-  type CreateModelOptions,
-  type ForwardInputs,
-  type ForwardOptions,
-  type ForwardOutputs,
-  type PaliGemmaModel,
-} from "./model.ts";
+export { createModel, type CheckpointModel, type CreateModelOptions, type PaliGemmaModel } from "./model.ts";
+export { createExportModel, type ExportModelOptions } from "./export-model.ts";
+export type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";
 export {
   DEFAULT_MAX_NEW_TOKENS,
   loadPaliGemma,

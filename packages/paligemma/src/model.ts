@@ -1,43 +1,18 @@
 import type { Backend, CompileOptions, Tensor } from "@paligemma/backend";
 import { releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
-import { PaliGemmaError, type NdArray } from "@paligemma/core";
-import { loadGemma, type DecoderState, type GemmaDecoder, type Prompt } from "@paligemma/gemma";
-import { formatShape } from "@paligemma/graph";
+import type { NdArray } from "@paligemma/core";
+import { loadGemma, type DecoderState, type GemmaDecoder, type Prompt, type TextState } from "@paligemma/gemma";
 import { canonicalNames, matchTensors, type Checkpoint } from "@paligemma/weights";
+import {
+  checkPixels,
+  keptRows,
+  typesOf,
+  type ForwardInputs,
+  type ForwardOptions,
+  type ForwardOutputs,
+} from "./forward.ts";
 import { crossEntropy, targetsOf } from "./loss.ts";
 import { visionGraph } from "./network.ts";
-
-/** What goes into the model, as `Processor.process` makes it. */
-export interface ForwardInputs {
-  /** [images, channels, size, size] in −1 … 1, in the order of their blocks of image tokens. */
-  readonly pixelValues?: NdArray<"float32">;
-  /** [batch, tokens] */
-  readonly inputIds: NdArray<"int64">;
-  /** [batch, tokens], 0 for padding. Default: no padding. */
-  readonly attentionMask?: NdArray<"int64">;
-  /** [batch, tokens], 0 for the prefix, 1 for the suffix. Default: 1 where there is a label, else 0. */
-  readonly tokenTypeIds?: NdArray<"int64">;
-  /** [batch, tokens], −100 for what is not taught. With them comes the loss. */
-  readonly labels?: NdArray<"int64">;
-}
-
-/** What to hand out. */
-export interface ForwardOptions {
-  /**
-   * Positions to give logits of: the last k of each row, or these. Default: all, which is 1 MB per position for the
-   * released vocabulary.
-   */
-  readonly logitsToKeep?: number | readonly number[];
-  readonly signal?: AbortSignal;
-}
-
-/** What came out. */
-export interface ForwardOutputs {
-  /** [batch, kept, vocabulary] */
-  readonly logits: NdArray<"float32">;
-  /** Mean cross-entropy in nats over all labels of the batch; only with labels. */
-  readonly loss?: number;
-}
 
 /** What a model is made from. */
 export interface CreateModelOptions extends CompileOptions {
@@ -48,10 +23,9 @@ export interface CreateModelOptions extends CompileOptions {
   readonly finalSoftcap?: boolean;
 }
 
-/** PaliGemma's two networks on a backend, without a processor: tokens and pixels in, logits out. */
+/** PaliGemma's networks on a backend, without a processor: tokens and pixels in, logits out. */
 export interface PaliGemmaModel extends AsyncDisposable {
   readonly config: PaliGemmaConfig;
-  readonly decoder: GemmaDecoder;
   /** Pixels [images, channels, size, size] → rows for image tokens [images · patches, hidden], on the device; the caller disposes them. */
   encodeImages(pixels: NdArray<"float32">, options?: { readonly signal?: AbortSignal }): Promise<Tensor>;
   /** Logits of chosen positions and, with labels, the loss. */
@@ -60,8 +34,17 @@ export interface PaliGemmaModel extends AsyncDisposable {
   start(
     inputs: ForwardInputs,
     options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal },
-  ): Promise<DecoderState>;
+  ): Promise<TextState>;
   dispose(): Promise<void>;
+}
+
+/** The same from a checkpoint, whose decoder can also be used alone. */
+export interface CheckpointModel extends PaliGemmaModel {
+  readonly decoder: GemmaDecoder;
+  start(
+    inputs: ForwardInputs,
+    options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal },
+  ): Promise<DecoderState>;
 }
 
 /** Tensors that a checkpoint may hold without harm: the head is the token table again. */
@@ -70,7 +53,7 @@ const OPTIONAL = new Set(["language_model.lm_head.weight"]);
 /**
  * Compiles both networks. Throws `weights/mismatch` listing all missing, superfluous and misshapen tensors at once.
  */
-export async function createModel(options: CreateModelOptions): Promise<PaliGemmaModel> {
+export async function createModel(options: CreateModelOptions): Promise<CheckpointModel> {
   const { config, backend, finalSoftcap = false, onProgress, signal } = options;
   const checkpoint = canonicalNames(options.checkpoint);
   matchTensors(checkpoint, releasedTensors(config), { optional: OPTIONAL });
@@ -93,17 +76,9 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
     pixels: NdArray<"float32">,
     run: { readonly signal?: AbortSignal } = {},
   ): Promise<Tensor> {
-    const { numChannels, imageSize } = config.vision;
-    const [images = 0, ...picture] = pixels.shape;
-    if (picture.join() !== [numChannels, imageSize, imageSize].join() || images === 0) {
-      throw new PaliGemmaError(
-        "paligemma/pixels",
-        `pixelValues are ${formatShape(pixels.shape)}, this checkpoint takes [images, ${numChannels}, ${imageSize}, ${imageSize}]; prepare pictures with its own processor`,
-      );
-    }
+    const { images, picture, size } = checkPixels(pixels, config);
     const rows = config.numImageTokens;
     const features = await backend.allocate(backend.target.compute, [images * rows, text.hiddenSize]);
-    const size = numChannels * imageSize * imageSize;
     try {
       // One picture at a time: attention over its patches is what takes memory.
       for (let i = 0; i < images; i++) {
@@ -200,25 +175,4 @@ export async function createModel(options: CreateModelOptions): Promise<PaliGemm
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
-}
-
-function typesOf(labels: NdArray<"int64">): NdArray<"int64"> {
-  return { ...labels, data: labels.data.map((label) => (label === -100n ? 0n : 1n)) };
-}
-
-/** Rows of [batch · tokens] whose logits are handed out. */
-function keptRows([batch = 0, tokens = 0]: readonly number[], keep: number | readonly number[]): readonly number[] {
-  const last = typeof keep === "number" && keep > 0 ? keep : tokens;
-  const positions =
-    typeof keep === "number"
-      ? Array.from({ length: Math.min(last, tokens) }, (_, i) => tokens - Math.min(last, tokens) + i)
-      : keep;
-  const wrong = positions.find((p) => !Number.isInteger(p) || p < 0 || p >= tokens);
-  if (wrong !== undefined || (typeof keep === "number" && (keep < 0 || !Number.isInteger(keep)))) {
-    throw new PaliGemmaError(
-      "paligemma/logits",
-      `logitsToKeep ${String(wrong ?? keep)} is no position of a prompt of ${tokens} tokens`,
-    );
-  }
-  return Array.from({ length: batch }, (_, b) => positions.map((p) => b * tokens + p)).flat();
 }

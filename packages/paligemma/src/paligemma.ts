@@ -4,6 +4,7 @@ import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
 import { detections, segments, type Constraint, type Vocabulary } from "@paligemma/generation/constraints";
 import { decodeSegments, type MaskCodec, type Segment as MaskedObject } from "@paligemma/masks";
+import type { ExportDType } from "@paligemma/onnx";
 import {
   formatDetections,
   markupIds,
@@ -12,16 +13,12 @@ import {
   type ParsedDetections,
 } from "@paligemma/parsers";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
-import { openModel, type ModelFiles } from "@paligemma/weights";
+import type { ModelFiles } from "@paligemma/weights";
 import type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
-import {
-  createModel,
-  type ForwardInputs,
-  type ForwardOptions,
-  type ForwardOutputs,
-  type PaliGemmaModel,
-} from "./model.ts";
+import type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";
+import type { PaliGemmaModel } from "./model.ts";
+import { openNetworks } from "./open-networks.ts";
 import { prompts } from "./prompts.ts";
 import { vocabularyOf } from "./vocabulary.ts";
 
@@ -106,10 +103,12 @@ export interface LoadOptions<Source = never> extends CompileOptions {
   readonly maskCodec?: MaskCodec;
   /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers. */
   readonly finalSoftcap?: boolean;
+  /** Of an ONNX export in several precisions: which one. Default: the one that its `config.json` names. */
+  readonly exportDType?: ExportDType;
 }
 
 /**
- * A model from its files: `config.json`, safetensors (single or sharded), `tokenizer.json`, `tokenizer_config.json`,
+ * A model from its files: `config.json`, safetensors (single or sharded) or else an ONNX export made for transformers.js, `tokenizer.json`, `tokenizer_config.json`,
  * `preprocessor_config.json`. Without a tokenizer `forward` and `generateIds` still work. Weights are not read here: the
  * backend maps or streams them.
  */
@@ -117,18 +116,11 @@ export async function loadPaliGemma<Source = never>(
   files: ModelFiles,
   options: LoadOptions<Source>,
 ): Promise<PaliGemma<Source>> {
-  const { backend, decodeImage, finalSoftcap, onProgress, signal } = options;
+  const { decodeImage, signal } = options;
   const config = await readConfig(files, signal);
   const reading = { ...(decodeImage && { decodeImage }), ...(signal && { signal }) };
-  const [processor, checkpoint] = await Promise.all([readProcessor<Source>(files, config, reading), openModel(files)]);
-  const model = await createModel({
-    config,
-    checkpoint,
-    backend,
-    ...(finalSoftcap !== undefined && { finalSoftcap }),
-    ...(onProgress && { onProgress }),
-    ...(signal && { signal }),
-  });
+  const processor = await readProcessor<Source>(files, config, reading);
+  const model = await openNetworks(files, config, options);
   const codec = options.maskCodec ? (): Promise<MaskCodec> => Promise.resolve(options.maskCodec!) : maskCodecOf(files);
   return paligemma(model, processor, codec, decodeImage);
 }
