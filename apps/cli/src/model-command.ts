@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { QUANTIZED_DTYPES, type QuantizedDType } from "@paligemma/quantization";
 import { wholeNumber } from "./numbers.ts";
 
 /** Options of every command that asks a model. */
@@ -6,6 +7,8 @@ export interface ModelOptions {
   readonly model?: string;
   readonly device: "cpu" | "cuda";
   readonly threads?: number;
+  readonly dtype?: QuantizedDType;
+  readonly cache?: string;
   readonly maxNewTokens?: number;
   readonly batchSize: number;
   readonly json?: boolean;
@@ -31,6 +34,10 @@ export function modelCommand(name: string, summary: string, examples: readonly s
     )
     .addOption(new Option("--device <name>", "where the model runs").choices(["cpu", "cuda"]).default("cpu"))
     .option("--threads <n>", "threads of the CPU (default: one per core)", wholeNumber(1))
+    .addOption(
+      new Option("--dtype <name>", "quantise the weights at the first use, and keep them").choices(QUANTIZED_DTYPES),
+    )
+    .option("--cache <folder>", "with --dtype: where they are kept (default: $PALIGEMMA_CACHE or ~/.cache/paligemma)")
     .option("--max-new-tokens <n>", "length of an answer at most (default: 256)", wholeNumber(1))
     .option("--batch-size <n>", "pictures that are answered together", wholeNumber(1), 8)
     .option("--json", "print one JSON document");

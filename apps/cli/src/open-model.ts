@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Backend } from "@paligemma/backend";
 import { createNodeBackend } from "@paligemma/backend-node";
-import type { OnProgress } from "@paligemma/core";
+import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { looksLikeRepository, remoteFiles } from "@paligemma/hub";
 import { openFiles, readEnvironment } from "@paligemma/hub/node";
 import type { ImageSource } from "@paligemma/processor/node";
@@ -56,7 +56,7 @@ export async function withModel<T>(
 ): Promise<T> {
   const { device, threads } = options;
   await using backend: Backend = await createNodeBackend({ device, ...(threads !== undefined && { threads }) });
-  const { model, name } = await load(options.model, backend, signal);
+  const { model, name } = await load(options, backend, signal);
   try {
     return await use(model, name);
   } finally {
@@ -65,12 +65,15 @@ export async function withModel<T>(
 }
 
 async function load(
-  given: string | undefined,
+  { model: given, dtype, cache }: ModelOptions,
   backend: Backend,
   signal: AbortSignal,
 ): Promise<{ readonly model: Model; readonly name: string }> {
+  if (cache !== undefined && dtype === undefined)
+    throw new PaliGemmaError("cli/usage", "--cache is where quantised weights are kept; add --dtype, or leave it out");
   using bar = progressBar();
   const { onProgress } = bar;
   const { name, files } = await openFilesOf(given, { signal, onProgress });
-  return { name, model: await loadPaliGemma(files, { backend, signal, onProgress }) };
+  const precision = dtype && { dtype, ...(cache !== undefined && { cacheFolder: cache }) };
+  return { name, model: await loadPaliGemma(files, { backend, signal, onProgress, ...precision }) };
 }

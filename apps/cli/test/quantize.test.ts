@@ -58,8 +58,20 @@ describe("quantize", () => {
   });
 });
 
+describe("--dtype", () => {
+  it("quantises at the first use and keeps what it made", async () => {
+    const ask = (): Promise<Run> => run("caption", PICTURE, "--dtype", "int4", "--cache", "kept");
+    expect(await ask()).toEqual({ code: 0, stdout: `${truth.caption}\n`, stderr: "" });
+    const entries = await readdir(join(folder, "kept", "quantized"));
+    expect(await ask()).toMatchObject({ code: 0, stdout: `${truth.caption}\n` });
+    expect(await readdir(join(folder, "kept", "quantized"))).toEqual(entries);
+  });
+});
+
 describe("mistakes", () => {
   it.each([
+    [["caption", PICTURE, "--cache", "x"], 2, /cli\/usage: --cache is where quantised weights are kept; add --dtype/],
+    [["caption", PICTURE, "--dtype", "int3"], 2, /Allowed choices are int8, int4, mixed/],
     [["quantize", MODEL, "--out", "x"], 2, /required option '--dtype <name>'/],
     [["quantize", MODEL, "--dtype", "int8"], 2, /required option '--out <folder>'/],
     [["quantize", MODEL, "--dtype", "int3", "--out", "x"], 2, /Allowed choices are int8, int4, mixed/],

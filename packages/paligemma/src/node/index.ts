@@ -1,8 +1,23 @@
 import { fileURLToPath } from "node:url";
+import { PaliGemmaError } from "@paligemma/core";
 import { decodeImage, type ImageSource } from "@paligemma/processor/node";
+import type { QuantizedDType } from "@paligemma/quantization";
+import { quantizedFiles } from "@paligemma/quantization/node";
 import type { ModelFiles } from "@paligemma/weights";
 import { folderFiles } from "@paligemma/weights/node";
+import { readConfig } from "../files.ts";
 import { loadPaliGemma as loadFiles, type LoadOptions, type PaliGemma } from "../paligemma.ts";
+
+/** How to load in Node. */
+export interface NodeLoadOptions extends LoadOptions<ImageSource> {
+  /**
+   * Quantise the weights to this precision, or take them from the cache where that was done before; default: as they are. See
+   * `quantizedFiles` of `@paligemma/quantization/node`. Weights that are quantised already throw `quantization/nothing`.
+   */
+  readonly dtype?: QuantizedDType;
+  /** With `dtype`: where quantised weights are kept. Default: `PALIGEMMA_CACHE`, else `~/.cache/paligemma`. */
+  readonly cacheFolder?: string;
+}
 
 /**
  * A model from a folder (a path or a file: URL) or from its files. Pictures may be bytes, paths and file: URLs: sharp
@@ -10,13 +25,41 @@ import { loadPaliGemma as loadFiles, type LoadOptions, type PaliGemma } from "..
  */
 export async function loadPaliGemma(
   from: string | URL | ModelFiles,
-  options: LoadOptions<ImageSource>,
+  { dtype, cacheFolder, ...options }: NodeLoadOptions,
 ): Promise<PaliGemma<ImageSource>> {
-  const files =
+  if (dtype === undefined && cacheFolder !== undefined)
+    throw new PaliGemmaError(
+      "paligemma/option",
+      "cacheFolder is for quantised weights; give dtype too, or leave it out",
+    );
+  const given =
     typeof from === "string"
       ? await folderFiles(from)
       : from instanceof URL
         ? await folderFiles(fileURLToPath(from))
         : from;
+  const files = dtype === undefined ? given : await quantized(given, { ...options, dtype, cacheFolder });
   return await loadFiles<ImageSource>(files, { decodeImage, ...options });
+}
+
+async function quantized(
+  files: ModelFiles,
+  {
+    dtype,
+    cacheFolder,
+    onProgress,
+    signal,
+  }: Pick<NodeLoadOptions, "onProgress" | "signal"> & {
+    readonly dtype: QuantizedDType;
+    readonly cacheFolder: string | undefined;
+  },
+): Promise<ModelFiles> {
+  const { text } = await readConfig(files, signal);
+  return await quantizedFiles(files, {
+    dtype,
+    tied: text.tieWordEmbeddings,
+    ...(cacheFolder !== undefined && { cacheFolder }),
+    ...(onProgress && { onProgress }),
+    ...(signal && { signal }),
+  });
 }

@@ -1,3 +1,4 @@
+export { atomically } from "./atomically.ts";
 export { fileSource } from "./file-source.ts";
 export { folderFiles } from "./folder-files.ts";
 export { withLock, type LockTimes } from "./lock.ts";
