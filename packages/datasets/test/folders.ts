@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { createProcessor, type Processor } from "@paligemma/processor";
+import { createProcessor, type Processor, type ProcessorOptions } from "@paligemma/processor";
 import sharp from "sharp";
 import { afterAll } from "vitest";
 
@@ -52,6 +52,11 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 /** A processor of letters: pieces of one character, markup, 4 image tokens, 8 × 8 pixels. */
 export function lettersProcessor(): Processor {
+  return createProcessor(lettersOptions());
+}
+
+/** What it is made from, as plain data. */
+export function lettersOptions(): ProcessorOptions {
   const pieces = [
     "<pad>",
     "<eos>",
@@ -73,8 +78,8 @@ export function lettersProcessor(): Processor {
     },
     model: { type: "BPE", vocab, merges: [], unk_token: "<unk>", fuse_unk: true },
   };
-  return createProcessor({
+  return {
     tokenizer: { tokenizerJson },
     preprocessor: { image_seq_length: 4, size: { height: 8, width: 8 } },
-  });
+  };
 }

@@ -1,8 +1,9 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BadRecord, ProblemCode } from "@paligemma/datasets";
-import { openDataset, validateDataset, type ValidateOptions } from "@paligemma/datasets/node";
+import { openDataset, prepare, validateDataset, type ValidateOptions } from "@paligemma/datasets/node";
 import { describe, expect, it } from "vitest";
-import { collect, folderOf, picture } from "./folders.ts";
+import { collect, folderOf, lettersProcessor, newFolder, picture } from "./folders.ts";
 
 const box = "<loc0001><loc0002><loc0300><loc0400>";
 const masks = (count: number): string => "<seg001>".repeat(count);
@@ -95,6 +96,18 @@ describe("malformed lines", () => {
       if (code.startsWith("json/")) expect(source).toBe(malformed);
     }
     expect(KINDS.length).toBeGreaterThanOrEqual(30);
+
+    // What is prepared is the good lines as they stand, and nothing of the others, mended or not.
+    const out = join(newFolder(), "out");
+    const { maxAnswerTokens } = length;
+    const dataset = await openDataset(folder);
+    const summary = await prepare(dataset, { out, processor: lettersProcessor(), output: "jsonl", maxAnswerTokens });
+    expect(summary).toMatchObject({ records: 2000, written: 1000, bad: 1000 });
+    const rows = (name: string): string[] => readFileSync(join(out, name), "utf8").trimEnd().split("\n");
+    expect(rows("data.jsonl")).toEqual(Array.from({ length: 1000 }, () => line({})));
+    expect(rows("bad.jsonl").map((row) => (JSON.parse(row) as BadRecord).origin.line)).toEqual(
+      bad.map(({ origin }) => origin.line),
+    );
     expect([...problems.values()].reduce((sum, count) => sum + count, 0)).toBe(1000);
   });
 
