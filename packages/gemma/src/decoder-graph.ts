@@ -2,6 +2,7 @@ import type { GemmaConfig } from "@paligemma/config";
 import {
   argMax,
   buildGraph,
+  cast,
   checkpointWeights,
   concat,
   declaredWeights,
@@ -109,5 +110,5 @@ function insertImages(x: Value, c: GemmaConfig): Value {
   const features = g.input("image_features", g.target.compute, ["features", c.hiddenSize]);
   const index = g.input("image_index", "int64", ["batch", "tokens"]);
   const isImage = g.input("is_image", "bool", ["batch", "tokens", 1]);
-  return where(isImage, gather(features, index), x);
+  return where(isImage, cast(gather(features, index), x.dtype), x);
 }

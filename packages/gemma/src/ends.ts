@@ -34,7 +34,7 @@ export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
 }
 
 /**
- * Rows of the token table times √hidden, ids [...] → [..., hidden]; `w` is at `GEMMA_PREFIX`. The table stays in the file's
+ * Rows of the token table times √hidden, ids [...] → [..., hidden] in float32; `w` is at `GEMMA_PREFIX`. The table stays in the file's
  * format; only the rows are converted.
  */
 export function embedTokens(ids: Value, w: Weights, c: GemmaConfig): Value {
@@ -42,7 +42,7 @@ export function embedTokens(ids: Value, w: Weights, c: GemmaConfig): Value {
   const shape = [c.vocabSize, c.hiddenSize] as const;
   const quantized = table.quantized("weight", shape);
   const rows = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
-  return mul(cast(rows, ids.graph.target.compute), scalar(ids.graph, Math.sqrt(c.hiddenSize)));
+  return mul(cast(rows, "float32"), scalar(ids.graph, Math.sqrt(c.hiddenSize), "float32"));
 }
 
 /** Scores of all tokens after `hidden` [n, hidden], the decoder's output before its last norm: float32 [n, vocabulary]. */

@@ -1,7 +1,8 @@
 import type { GemmaConfig } from "@paligemma/config";
 import {
-  add,
+  accumulate,
   attention,
+  cast,
   geluTanh,
   linear,
   mul,
@@ -38,27 +39,31 @@ export interface Context {
 }
 
 /**
- * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d] before the final norm. Gemma 1: arXiv 2403.08295;
- * Gemma 2: arXiv 2408.00118.
+ * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d] in float32 before the final norm. The sum over
+ * the layers is float32 in every arithmetic. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
  */
 export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): Value {
   const block = c.modelType === "gemma2" ? gemma2Block : gemmaBlock;
+  x = cast(x, "float32");
   for (let i = 0; i < c.numHiddenLayers; i++) x = block(x, w.at("layers", i), c, context, i);
   return x;
 }
 
 // In Gemma 1 the tensor called post_attention_layernorm is the norm before the perceptron.
 function gemmaBlock(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
-  x = add(x, selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer));
-  return add(x, mlp(rmsNorm(x, w.at("post_attention_layernorm"), c.rmsNormEps), w.at("mlp"), c));
+  x = accumulate(
+    x,
+    selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer),
+  );
+  return accumulate(x, mlp(rmsNorm(x, w.at("post_attention_layernorm"), c.rmsNormEps), w.at("mlp"), c));
 }
 
 // Gemma 2 normalises both before and after each part.
 function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const norm = (y: Value, name: string): Value => rmsNorm(y, w.at(name), c.rmsNormEps);
   const mixed = selfAttention(norm(x, "input_layernorm"), w.at("self_attn"), c, context, layer);
-  x = add(x, norm(mixed, "post_attention_layernorm"));
-  return add(x, norm(mlp(norm(x, "pre_feedforward_layernorm"), w.at("mlp"), c), "post_feedforward_layernorm"));
+  x = accumulate(x, norm(mixed, "post_attention_layernorm"));
+  return accumulate(x, norm(mlp(norm(x, "pre_feedforward_layernorm"), w.at("mlp"), c), "post_feedforward_layernorm"));
 }
 
 function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {

@@ -12,7 +12,19 @@ export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.t
 export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
 export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
 export { checkpointWeights, declaredWeights, type QuantizedMatrix, type Weights } from "./weights.ts";
-export { add, cast, div, geluTanh, mul, relu, scalar, softmax, sub, tanh } from "./operators/elementwise.ts";
+export {
+  accumulate,
+  add,
+  cast,
+  div,
+  geluTanh,
+  mul,
+  relu,
+  scalar,
+  softmax,
+  sub,
+  tanh,
+} from "./operators/elementwise.ts";
 export { argMax, concat, gather, integers, reshape, transpose, where } from "./operators/shape.ts";
 export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
 export { convolution, transposedConvolution, type ConvolutionOptions } from "./operators/convolution.ts";

@@ -102,6 +102,11 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights
   return scope(graph, "", lookup, has, quantized);
 }
 
+/** A tensor in the format of x, which may be wider than the arithmetic format. */
+export function tensorLike(x: Value, w: Weights, name: string, shape: readonly number[]): Value {
+  return x.dtype === x.graph.target.compute ? w.tensor(name, shape) : cast(w.stored(name, shape), x.dtype);
+}
+
 /** Weights that are only declared: the graph then lists which tensors, of what shapes, a checkpoint must have. */
 export function declaredWeights(graph: Graph, dtype: DType = "float32"): Weights {
   return scope(

@@ -1,7 +1,6 @@
 import type { PaliGemmaConfig } from "@paligemma/config";
 import {
   buildGraph,
-  cast,
   checkpointWeights,
   declaredWeights,
   linear,
@@ -31,10 +30,7 @@ export function visionGraph(config: PaliGemmaConfig, target: Target, checkpoint?
   return buildGraph("vision", target, (g) => {
     const root = checkpoint ? checkpointWeights(g, checkpoint) : declaredWeights(g);
     const { numChannels, imageSize } = config.vision;
-    const pixels = cast(
-      g.input("pixel_values", "float32", ["images", numChannels, imageSize, imageSize]),
-      target.compute,
-    );
+    const pixels = g.input("pixel_values", "float32", ["images", numChannels, imageSize, imageSize]);
     return { image_features: reshape(imageFeatures(pixels, root, config), ["images*patches", config.text.hiddenSize]) };
   });
 }

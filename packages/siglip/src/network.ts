@@ -1,6 +1,8 @@
 import {
+  accumulate,
   add,
   attention,
+  cast,
   geluTanh,
   layerNorm,
   linear,
@@ -28,15 +30,15 @@ export function siglip(pixels: Value, w: Weights, c: SiglipConfig): Value {
 function embed(pixels: Value, w: Weights, c: SiglipConfig): Value {
   const d = c.hiddenSize;
   const p = (c.imageSize / c.patchSize) ** 2;
-  const grid = patches(pixels, w.at("patch_embedding"), d, c.patchSize); // [n, d, √p, √p]
+  const grid = patches(cast(pixels, "float32"), w.at("patch_embedding"), d, c.patchSize); // [n, d, √p, √p]
   const x = transpose(reshape(grid, [pixels.shape[0]!, d, p]), [0, 2, 1]); // [n, p, d]
-  return add(x, w.at("position_embedding").tensor("weight", [p, d]));
+  return add(x, cast(w.at("position_embedding").stored("weight", [p, d]), "float32"));
 }
 
 /** Attention among all patches, then the two-layer perceptron, each on a normalised copy and added back. */
 function block(x: Value, w: Weights, c: SiglipConfig): Value {
-  x = add(x, selfAttention(layerNorm(x, w.at("layer_norm1"), c.layerNormEps), w.at("self_attn"), c));
-  return add(x, mlp(layerNorm(x, w.at("layer_norm2"), c.layerNormEps), w.at("mlp"), c));
+  x = accumulate(x, selfAttention(layerNorm(x, w.at("layer_norm1"), c.layerNormEps), w.at("self_attn"), c));
+  return accumulate(x, mlp(layerNorm(x, w.at("layer_norm2"), c.layerNormEps), w.at("mlp"), c));
 }
 
 function selfAttention(x: Value, w: Weights, c: SiglipConfig): Value {

@@ -1,7 +1,7 @@
 import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
 import { formatShape, type Value } from "../value.ts";
-import { add, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
+import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
 import { matMul } from "./linear.ts";
 import { concat, gather, reshape, transpose } from "./shape.ts";
 
@@ -22,7 +22,7 @@ export interface AttentionOptions {
 /**
  * Attention of q [batch, queries, heads · headDim] over k, v [batch, keys, keyValueHeads · headDim], or head by head
  * [batch, keyValueHeads, keys, headDim], → [batch, queries, heads · headDim]. The best operator of the target is taken; all
- * give the same numbers. The fused ones take no keys head by head.
+ * give the same numbers, in float32 where the inputs are half precision. The fused ones take no keys head by head.
  */
 export function attention(q: Value, k: Value, v: Value, options: AttentionOptions): Value {
   const { heads, keyValueHeads, headDim, scale, softcap, mask } = options;
@@ -37,6 +37,12 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     );
   }
   const { fused } = q.graph.target;
+  if (q.dtype === "float16") {
+    // Scores and their sums need more than 11 bits; what they are made from, and the cache, do not.
+    const wide = (x: Value): Value => cast(x, "float32");
+    const inner = { ...options, ...(mask && { mask: wide(mask) }) };
+    return cast(attention(wide(q), wide(k), wide(v), inner), "float16");
+  }
   if (byHead) return plainAttention(q, k, v, options);
   if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
     return q.graph.node({
@@ -89,8 +95,8 @@ function plainAttention(
   const split = (x: Value): Value => reshape(x, [batch, keys, keyValueHeads, headDim]);
   const kt = byHead ? transpose(k, [0, 1, 3, 2]) : transpose(split(k), [0, 2, 3, 1]);
   const vt = byHead ? v : transpose(split(v), [0, 2, 1, 3]);
-  let scores = matMul(mul(folded, scalar(g, scale)), kt);
-  if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap))), scalar(g, softcap));
+  let scores = matMul(mul(folded, scalar(g, scale, "float32")), kt);
+  if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap, "float32"))), scalar(g, softcap, "float32"));
   if (mask) {
     const open = reshape(scores, [batch, heads, queries, keys]);
     scores = reshape(add(open, mask), [batch, keyValueHeads, rows, keys]);

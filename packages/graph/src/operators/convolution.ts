@@ -1,6 +1,6 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
-import type { Weights } from "../weights.ts";
+import { tensorLike, type Weights } from "../weights.ts";
 
 /** How a square kernel moves over pictures. */
 export interface ConvolutionOptions {
@@ -60,7 +60,7 @@ function convolve(
     );
   return x.graph.node({
     op,
-    inputs: [x, w.tensor("weight", weight), w.tensor("bias", [made[0]!])],
+    inputs: [x, tensorLike(x, w, "weight", weight), tensorLike(x, w, "bias", [made[0]!])],
     attributes: {
       kernel_shape: { ints: [kernel, kernel] },
       strides: { ints: [stride, stride] },

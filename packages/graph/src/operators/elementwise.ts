@@ -88,6 +88,14 @@ export function cast(x: Value, dtype: DType): Value {
   })[0]!;
 }
 
+/**
+ * sum + part, in the format of the sum. A sum over many layers is kept in float32 whatever the arithmetic: half precision
+ * would round it at each, and Gemma's outgrows the range.
+ */
+export function accumulate(sum: Value, part: Value): Value {
+  return add(sum, cast(part, sum.dtype));
+}
+
 /** A number as a scalar constant in the given format, the target's arithmetic format unless told. */
 export function scalar(g: Graph, value: number, dtype: "float32" | "float16" | "bfloat16" = g.target.compute): Value {
   return g.constant(fromFloat32(ndArray("float32", [], Float32Array.of(value)), dtype));

@@ -1,7 +1,7 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
-import type { Weights } from "../weights.ts";
-import { add, scalar } from "./elementwise.ts";
+import { tensorLike, type Weights } from "../weights.ts";
+import { add, cast, scalar } from "./elementwise.ts";
 
 function width(x: Value): number {
   const last = x.shape.at(-1);
@@ -10,26 +10,33 @@ function width(x: Value): number {
   return last;
 }
 
-/** Layer norm over the last axis with `weight` and `bias` at `w`; variance is the biased one. */
+/**
+ * Layer norm over the last axis with `weight` and `bias` at `w`; variance is the biased one. Computed in the format of x,
+ * handed out in the arithmetic format.
+ */
 export function layerNorm(x: Value, w: Weights, eps: number): Value {
-  const n = width(x);
-  return x.graph.node({
+  const [normed] = x.graph.node({
     op: "LayerNormalization",
-    inputs: [x, w.tensor("weight", [n]), w.tensor("bias", [n])],
+    inputs: [x, tensorLike(x, w, "weight", [width(x)]), tensorLike(x, w, "bias", [width(x)])],
     attributes: { axis: { int: -1 }, epsilon: { float: eps } },
     outputs: [x],
-  })[0]!;
+  });
+  return cast(normed!, x.graph.target.compute);
 }
 
-/** Gemma's root-mean-square norm over the last axis: x / √(mean x² + eps) · (1 + weight). */
+/**
+ * Gemma's root-mean-square norm over the last axis: x / √(mean x² + eps) · (1 + weight). Computed in the format of x, handed
+ * out in the arithmetic format.
+ */
 export function rmsNorm(x: Value, w: Weights, eps: number): Value {
   const g = x.graph;
-  const scale = add(w.tensor("weight", [width(x)]), scalar(g, 1));
+  const scale = add(tensorLike(x, w, "weight", [width(x)]), scalar(g, 1, x.dtype as "float32"));
   const op = g.target.fused.has("SimplifiedLayerNormalization") ? "SimplifiedLayerNormalization" : "RMSNormalization";
-  return g.node({
+  const [normed] = g.node({
     op,
     inputs: [x, scale],
     attributes: { axis: { int: -1 }, epsilon: { float: eps } },
     outputs: [x],
-  })[0]!;
+  });
+  return cast(normed!, g.target.compute);
 }
