@@ -1,6 +1,6 @@
 import { generate, type GenerateOptions, OPTION_NAMES, PaliGemmaError, stream } from "@paligemma/generation";
 import { expect, test } from "vitest";
-import { hashSource } from "./sources.ts";
+import { camel, hashSource } from "./sources.ts";
 
 const prompt = { promptIds: [[3, 4]] };
 const eos = { eosTokenId: 1 };
@@ -122,9 +122,41 @@ test("neutral values are never without effect", async () => {
   expect(plain.sequences[0]).toHaveLength(20);
 });
 
-test("every option is in the list of names", () => {
-  expect(OPTION_NAMES).toContain("temperature");
+// What transformers 5.18's GenerationConfig holds: sorted(GenerationConfig().__dict__). First what is an option here, too.
+const SAME = `bad_words_ids begin_suppress_tokens do_sample early_stopping eos_token_id epsilon_cutoff eta_cutoff
+  exponential_decay_length_penalty forced_eos_token_id length_penalty max_length max_matching_ngram_size max_new_tokens max_time
+  min_length min_new_tokens min_p no_repeat_ngram_size num_beams num_return_sequences output_scores pad_token_id
+  prompt_lookup_num_tokens remove_invalid_values renormalize_logits repetition_penalty sequence_bias stop_strings
+  suppress_tokens temperature top_h top_k top_p typical_p`;
+// Arguments of generate() itself.
+const ARGUMENTS = "logits_processor prefix_allowed_tokens_fn stopping_criteria";
+/** What has no place here, and why. */
+const ABSENT = {
+  "needs a second model or heads that PaliGemma lacks": `assistant_confidence_threshold assistant_early_exit
+    assistant_ensemble_weight assistant_lookbehind is_assistant num_assistant_tokens num_assistant_tokens_schedule
+    speculation_type target_lookbehind use_mtp`,
+  "left transformers for code on the Hub": `constraints diversity_penalty dola_layers force_words_ids low_memory
+    num_beam_groups penalty_alpha`,
+  "needs a second prompt, a detector or the tokenizer's text": "guidance_scale token_healing watermarking_config",
+  "is for encoder-decoders": `bos_token_id decoder_start_token_id encoder_no_repeat_ngram_size encoder_repetition_penalty
+    forced_bos_token_id`,
+  "is the source's own affair": `cache_config cache_implementation compile_config continuous_batching_config disable_compile
+    max_cache_len prefill_chunk_size use_cache`,
+  "says what Python returns": `_from_model_config output_attentions output_hidden_states output_logits
+    return_dict_in_generate transformers_version`,
+};
+const names = (text: string): string[] => text.split(/\s+/);
+
+test("Hugging Face's options have their names in camelCase, or are refused", async () => {
   expect(new Set(OPTION_NAMES).size).toBe(OPTION_NAMES.length);
+  const [same, absent] = [names(SAME), Object.values(ABSENT).flatMap(names)];
+  expect(same.length + absent.length).toBe(73);
+  for (const name of [...same, ...names(ARGUMENTS)]) expect(OPTION_NAMES).toContain(camel(name));
+  for (const name of absent) {
+    await expect(generate(hashSource([[3]], 8), { [camel(name)]: 1 } as GenerateOptions)).rejects.toThrow(
+      `${camel(name)} is not an option`,
+    );
+  }
 });
 
 test("a source whose scores do not have the size they say is an error of its own", async () => {
