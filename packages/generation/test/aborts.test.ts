@@ -1,5 +1,13 @@
 import { getEventListeners } from "node:events";
-import { generate, score, stream, textPieces, type GenerateOptions, type LogitsSource } from "@paligemma/generation";
+import {
+  generate,
+  score,
+  stream,
+  type StreamEvent,
+  textPieces,
+  type GenerateOptions,
+  type LogitsSource,
+} from "@paligemma/generation";
 import { describe, expect, test } from "vitest";
 import { createPick, hashSource } from "./sources.ts";
 
@@ -75,10 +83,10 @@ describe(`${ROUNDS} answers of scripted sources that are cut off at random place
           if (pick(2) === 0 || options.numBeams !== undefined) await generate(source, options);
           else for await (const _ of textPieces(stream(source, streamed), String));
         } else {
-          const events = stream(source, streamed)[Symbol.asyncIterator]();
+          const events: AsyncIterator<StreamEvent, unknown> = stream(source, streamed)[Symbol.asyncIterator]();
           for (let n = pick(14); n > 0; n--) await events.next();
           asked = 0;
-          if (how === "return") await events.return!(undefined);
+          if (how === "return") await events.return!();
           else await events.throw!(REASON);
         }
       } catch (reason) {
