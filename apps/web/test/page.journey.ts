@@ -4,6 +4,7 @@ import { folder } from "@paligemma/tiny-shapes";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FLAGS } from "../../../tooling/browser/chromium.mjs";
+import { poll, reads } from "./poll.ts";
 import {
   answered,
   ask,
@@ -13,8 +14,6 @@ import {
   openBrowser,
   openPage,
   picture,
-  poll,
-  reads,
   serveSite,
   type Site,
   type Watch,

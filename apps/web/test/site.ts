@@ -3,7 +3,6 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { preview } from "vite";
-import { expect } from "vitest";
 import { FLAGS } from "../../../tooling/browser/chromium.mjs";
 
 /** How long anything may take: a busy machine is slow, not wrong. */
@@ -79,16 +78,6 @@ export async function picture(page: Page, name: string): Promise<void> {
     animations: "disabled",
     timeout: PATIENCE_MS,
   });
-}
-
-/** Waits until `selector` reads exactly `expected`. */
-export async function reads(page: Page, selector: string, expected: string): Promise<void> {
-  await poll(() => page.textContent(selector)).toBe(expected);
-}
-
-/** What a page shows follows what is done to it, a little later: asked until it is as expected. */
-export function poll<T>(look: () => Promise<T>): ReturnType<typeof expect.poll<T>> {
-  return expect.poll(look, { timeout: PATIENCE_MS });
 }
 
 /** Waits until a model is loaded, and says which. */
