@@ -1,6 +1,6 @@
 """Draws the evaluation set: `python make_evaluation.py OUT`. 200 scenes that training never saw, as PNG, with truth.json.
 
-Each scene comes with one question of every kind. Masks are COCO run lengths (column by column, background first).
+Each scene comes with one question of every kind; tasks.jsonl has them all, as `paligemma eval` reads them. Masks are COCO run lengths (column by column, background first).
 """
 import json
 import os
@@ -45,6 +45,10 @@ def main(out):
         })
     with open(f"{out}/truth.json", "w") as file:
         file.write("[\n" + ",\n".join(json.dumps(t) for t in truth) + "\n]\n")
+    with open(f"{out}/tasks.jsonl", "w") as file:
+        for t in truth:
+            for asked in t["tasks"]:
+                file.write(json.dumps(dict(image=t["file"], prefix=asked["prefix"], suffix=asked["suffix"])) + "\n")
     print(f"{SCENES} scenes, {sum(t['width'] != t['height'] for t in truth)} not square, {sum(len(t['things']) for t in truth)} shapes")
 
 

@@ -15,7 +15,7 @@ export interface DatasetOptions {
   readonly images?: string;
   readonly split?: string;
   readonly firstPixel?: number;
-  readonly task?: "detect" | "segment";
+  readonly task?: "detect" | "segment" | undefined;
   readonly classes?: string;
   readonly classList?: "all" | "present";
   readonly classOrder?: "given" | "random";
@@ -26,14 +26,32 @@ export interface DatasetOptions {
   readonly verbose?: boolean;
 }
 
-/** A command with all options of `DatasetOptions`; its first argument is the dataset. */
+/** A command with all options of `DatasetOptions`, for training data; its first argument is the dataset. */
 export function datasetCommand(name: string, summary: string, examples: readonly string[]): Command {
-  return plainCommand(name, summary, examples)
+  const command = plainCommand(name, summary, examples)
     .argument("<dataset>", "a file of annotations, or the folder that holds it: JSONL, CSV, COCO, Pascal VOC, YOLO")
     .option(
       "--model <name>",
       "whose tokens and picture size: a folder, or owner/name of the Hub (default: the embedded tiny-shapes)",
+    );
+  return datasetOptions(command)
+    .addOption(
+      new Option("--object-order <order>", "of the objects in the answer (default: given)").choices([
+        "given",
+        "random",
+      ]),
     )
+    .addOption(
+      new Option("--json-answers <form>", "how answers that are JSON are written (default: they are mistakes)").choices(
+        ["tags", "json"],
+      ),
+    )
+    .option("--max-answer-tokens <n>", "longer answers are mistakes", wholeNumber(1));
+}
+
+/** Adds the options that say what data to read, and what to ask about it. */
+export function datasetOptions(command: Command): Command {
+  return command
     .addOption(new Option("--format <name>", "default: by the files").choices(["jsonl", "csv", "coco", "voc", "yolo"]))
     .option("--images <folder>", "where the pictures are (default: by the habits of the format)")
     .option("--split <name>", "part of the data (default: train)")
@@ -53,19 +71,7 @@ export function datasetCommand(name: string, summary: string, examples: readonly
     .addOption(
       new Option("--class-order <order>", "of the classes in the prompt (default: given)").choices(["given", "random"]),
     )
-    .addOption(
-      new Option("--object-order <order>", "of the objects in the answer (default: given)").choices([
-        "given",
-        "random",
-      ]),
-    )
-    .option("--seed <n>", "decides what is random", wholeNumber(0), 0)
-    .addOption(
-      new Option("--json-answers <form>", "how answers that are JSON are written (default: they are mistakes)").choices(
-        ["tags", "json"],
-      ),
-    )
-    .option("--max-answer-tokens <n>", "longer answers are mistakes", wholeNumber(1));
+    .option("--seed <n>", "decides what is random", wholeNumber(0), 0);
 }
 
 /** What the options open: the data, the processor, and how records become texts. */

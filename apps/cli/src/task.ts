@@ -13,6 +13,8 @@ export interface Task {
   readonly pictures: readonly string[];
   /** The answers are boxes. */
   readonly boxes: boolean;
+  /** The only labels that boxes may have; absent: whatever the model says. */
+  readonly labels?: readonly string[];
   /** Where drawings go: a .png, or a folder. */
   readonly out?: string | undefined;
   readonly answer?: AnswerOptions;
@@ -28,7 +30,8 @@ export async function runTask(task: Task, options: ModelOptions): Promise<void> 
     await withModel(options, signal, async (model, name) => {
       if (streams(task, options)) return await streamAnswer(model, pictures[0], task.prompt, answer);
       const results: Result[] = [];
-      const how = { ...answer, batchSize: options.batchSize, boxes: task.boxes };
+      const constraint = task.labels && model.constraintTo("detect", task.labels);
+      const how = { ...answer, ...(constraint && { constraint }), batchSize: options.batchSize, boxes: task.boxes };
       for await (const { result, picture } of askPictures(model, pictures, task.prompt, how)) {
         const out = picture && paths?.get(picture.name);
         if (out !== undefined) await writeDrawing(out, picture!, result.detections ?? []);

@@ -223,7 +223,7 @@ describe("help", () => {
     expect(await output("--version")).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it.each(["demo", "caption", "answer", "ocr", "detect", "segment", "generate", "inspect"])(
+  it.each(["demo", "caption", "answer", "ocr", "detect", "segment", "generate", "inspect", "eval"])(
     "of %s",
     async (command) => {
       expect(await output(command, "--help")).toContain(`$ paligemma ${command}`);

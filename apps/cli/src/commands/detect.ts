@@ -16,6 +16,7 @@ export function detectCommand(): Command {
     .option("--out <path>", "draw the boxes: a .png for one picture, a folder for several")
     .action(async (labels: string, pictures: string[], options: ModelOptions & { readonly out?: string }) => {
       refuseFile(labels, "what to look for");
-      await runTask({ prompt: prompts.detect(labels.split(/[,;]/)), pictures, boxes: true, out: options.out }, options);
+      const asked = labels.split(/[,;]/);
+      await runTask({ prompt: prompts.detect(asked), labels: asked, pictures, boxes: true, out: options.out }, options);
     });
 }

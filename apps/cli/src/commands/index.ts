@@ -4,6 +4,7 @@ import { captionCommand } from "./caption.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { detectCommand } from "./detect.ts";
+import { evalCommand } from "./eval.ts";
 import { generateCommand } from "./generate.ts";
 import { inspectCommand } from "./inspect.ts";
 import { ocrCommand } from "./ocr.ts";
@@ -26,4 +27,5 @@ export const commands: readonly (() => Command)[] = [
   quantizeCommand,
   prepareCommand,
   previewCommand,
+  evalCommand,
 ];
