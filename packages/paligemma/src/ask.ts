@@ -19,6 +19,11 @@ export interface FindOptions extends AnswerOptions {
    * your own takes its place.
    */
   readonly constrained?: boolean;
+  /**
+   * Whether all labels stand in one prompt. Default: true for `detect`; false for `segment`, which asks for each label in a
+   * prompt of its own, as a batch, and joins the answers: models give several objects' masks better so.
+   */
+  readonly together?: boolean;
 }
 
 /** An answer in words, as the model wrote it. */

@@ -3,8 +3,7 @@ import type { PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
 import { detections, segments, type Constraint, type Vocabulary } from "@paligemma/generation/constraints";
-import { decodeSegments, type MaskCodec, type Segment as MaskedObject } from "@paligemma/masks";
-import type { ExportDType } from "@paligemma/onnx";
+import { placeSegments, type MaskDecoder, type Segment as MaskedObject } from "@paligemma/masks";
 import {
   formatDetections,
   markupIds,
@@ -12,18 +11,23 @@ import {
   type ParsedDetection,
   type ParsedDetections,
 } from "@paligemma/parsers";
+import type { ExportDType } from "@paligemma/onnx";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
 import type { ModelFiles } from "@paligemma/weights";
 import type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
 import type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";
 import type { PaliGemmaModel } from "./model.ts";
+import { joinFound, type FoundPart } from "./join-found.ts";
 import { openNetworks } from "./open-networks.ts";
 import { prompts } from "./prompts.ts";
 import { vocabularyOf } from "./vocabulary.ts";
 
 /** New tokens at most where the caller does not say: enough for 30 objects, or a long caption. */
 export const DEFAULT_MAX_NEW_TOKENS = 256;
+
+/** Prompts of one `detect` or `segment` that are answered as a batch: memory for more grows, and time hardly shrinks. */
+const PROMPTS_AT_ONCE = 8;
 
 /** A language for tasks that are answered in words. */
 export interface LanguageOption {
@@ -99,8 +103,11 @@ export interface LoadOptions<Source = never> extends CompileOptions {
   readonly backend: Backend;
   /** Reads pictures that are no raw pixels yet, such as `decodeImage` of `@paligemma/processor/node`. */
   readonly decodeImage?: (source: Source) => Promise<ImageLike>;
-  /** Turns the codes of `segment` answers into masks. Default: the codec among the model's files, read when first needed. */
-  readonly maskCodec?: MaskCodec;
+  /**
+   * Turns the codes of `segment` answers into masks: `loadMaskCodec`, or `createGraphCodec` to decode on the backend. Default:
+   * the codec among the model's files, read when first needed, in WebAssembly.
+   */
+  readonly maskCodec?: MaskDecoder;
   /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers. */
   readonly finalSoftcap?: boolean;
   /** Of an ONNX export in several precisions: which one. Default: the one that its `config.json` names. */
@@ -121,14 +128,16 @@ export async function loadPaliGemma<Source = never>(
   const reading = { ...(decodeImage && { decodeImage }), ...(signal && { signal }) };
   const processor = await readProcessor<Source>(files, config, reading);
   const model = await openNetworks(files, config, options);
-  const codec = options.maskCodec ? (): Promise<MaskCodec> => Promise.resolve(options.maskCodec!) : maskCodecOf(files);
+  const codec = options.maskCodec
+    ? (): Promise<MaskDecoder> => Promise.resolve(options.maskCodec!)
+    : maskCodecOf(files);
   return paligemma(model, processor, codec, decodeImage);
 }
 
 function paligemma<Source>(
   model: PaliGemmaModel,
   made: MaybeProcessor<Source>,
-  codec: () => Promise<MaskCodec>,
+  codec: () => Promise<MaskDecoder>,
   decodeImage: LoadOptions<Source>["decodeImage"],
 ): PaliGemma<Source> {
   const { config } = model;
@@ -242,20 +251,31 @@ function paligemma<Source>(
     picture: Picture<Source>,
     task: "detect" | "segment",
     labels: readonly string[],
-    { constrained = true, ...options }: FindOptions,
+    { constrained = true, together = task === "detect", ...options }: FindOptions,
   ): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
-    const prompt = prompts[task](labels);
-    if (typeof constrained !== "boolean")
-      throw new PaliGemmaError("paligemma/option", `constrained is ${String(constrained)}; it is true or false`);
+    prompts[task](labels); // labels that cannot be asked for are errors before any work
+    for (const [name, value] of Object.entries({ constrained, together }))
+      if (typeof value !== "boolean")
+        throw new PaliGemmaError("paligemma/option", `${name} is ${String(value)}; it is true or false`);
+    const groups = together ? [labels] : [...new Set(labels.map((label) => label.trim()))].map((label) => [label]);
     const image = await decoded(picture);
-    const { text, tokens } = await generateAnswers(
-      { image, prompt },
-      { ...(constrained && { constraint: constraintTo(task, labels) }), ...options },
-    );
     const own = processor();
     const decode = (ids: number[]): string => own.decode(ids, { skipSpecialTokens: true });
     const markup = markupIds((piece) => own.tokenizer.idOf(piece));
-    return { image, found: { text, ...parseDetectionIds(tokens, image, { decode, markup }) } };
+    const parts: FoundPart[] = [];
+    for (let at = 0; at < groups.length; at += PROMPTS_AT_ONCE) {
+      const batch = groups.slice(at, at + PROMPTS_AT_ONCE);
+      const found = await answers(
+        batch.map((group) => ({ image, prompt: prompts[task](group) })),
+        { ...(constrained && { constraint: batch.map((group) => constraintTo(task, group)) }), ...options },
+      );
+      for (const [i, { text, tokens }] of found.entries()) {
+        // Of several answers to one prompt, the best stands first.
+        if (i % (found.length / batch.length) > 0) continue;
+        parts.push({ text, length: tokens.length, found: parseDetectionIds(tokens, image, { decode, markup }) });
+      }
+    }
+    return { image, found: joinFound(parts) };
   }
 
   return {
@@ -290,7 +310,8 @@ function paligemma<Source>(
       );
       const boxes = found.items.filter((item) => item.codes === undefined).map((item) => formatDetections([item]));
       const rest = [...boxes, found.rest].filter((part) => part !== "").join("\n");
-      return { ...found, rest, items: decodeSegments(masks, whole, image) };
+      const rasters = await masks.decode(whole.map(({ codes }) => codes));
+      return { ...found, rest, items: placeSegments(rasters, whole, image) };
     },
     dispose: () => model.dispose(),
     [Symbol.asyncDispose]: () => model.dispose(),
