@@ -10,6 +10,7 @@ import {
   reshape,
   transpose,
   where,
+  type AdapterSlots,
   type Graph,
   type GraphModel,
   type Target,
@@ -28,6 +29,8 @@ export interface DecoderGraphOptions {
    * (since 4.52). It never changes the most likely token.
    */
   readonly finalSoftcap?: boolean;
+  /** Weights that are fed with every run instead of being built in. */
+  readonly slots?: AdapterSlots;
 }
 
 /** True where the decoder has layers with a window, which then have a mask of their own. */
@@ -50,7 +53,7 @@ export function gemmaGraph(
   options: DecoderGraphOptions = {},
 ): GraphModel {
   return buildGraph("gemma", target, (g) => {
-    const root = checkpoint ? checkpointWeights(g, checkpoint) : declaredWeights(g);
+    const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
     const { compute } = target;
     const ids = g.input("input_ids", "int64", ["batch", "tokens"]);

@@ -1,7 +1,7 @@
 import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
-import { formatShape } from "@paligemma/graph";
+import { formatShape, type GraphModel } from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { rowPicker } from "./cache.ts";
 import { gemmaGraph, type DecoderGraphOptions } from "./decoder-graph.ts";
@@ -26,12 +26,16 @@ export interface Prompt {
 export interface StartOptions {
   /** Positions to make room for beyond the prompt; the cache grows when they are used up. Default 64. */
   readonly expectedTokens?: number;
+  /** What `slots` left open, by the names of the inputs. The state uses it to its end. */
+  readonly weights?: Readonly<Record<string, Tensor>>;
   readonly signal?: AbortSignal;
 }
 
 /** A Gemma decoder on a backend. The caller disposes it; its states end with it. */
 export interface GemmaDecoder extends AsyncDisposable {
   readonly config: GemmaConfig;
+  /** The graph that runs. */
+  readonly model: GraphModel;
   /** A batch of prompts, ready to be continued. Nothing runs before scores are asked for. The caller disposes the state. */
   start(prompt: Prompt, options?: StartOptions): DecoderState;
   /**
@@ -41,7 +45,7 @@ export interface GemmaDecoder extends AsyncDisposable {
   logits(
     prompt: Prompt,
     rows: readonly number[],
-    options?: { readonly signal?: AbortSignal },
+    options?: Pick<StartOptions, "weights" | "signal">,
   ): Promise<NdArray<"float32">>;
   dispose(): Promise<void>;
 }
@@ -66,9 +70,13 @@ export interface DecoderParts {
 
 /** Compiles a decoder on a backend. Throws what `weights` and `backend` throw: missing tensors, wrong shapes, no runtime. */
 export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder> {
-  const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, ...compile } = options;
+  const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, slots, ...compile } = options;
   const images = imageTokenIndex !== undefined;
-  const model = gemmaGraph(config, backend.target, canonicalNames(checkpoint), { images, finalSoftcap });
+  const model = gemmaGraph(config, backend.target, canonicalNames(checkpoint), {
+    images,
+    finalSoftcap,
+    ...(slots && { slots }),
+  });
   const session = await backend.compile(model, {
     ...(compile.onProgress && { onProgress: compile.onProgress }),
     ...(compile.signal && { signal: compile.signal }),
@@ -82,10 +90,12 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   }
   return {
     config,
+    model,
     start: (prompt, start) => new DecoderState(parts, checkPrompt(prompt, parts), start),
-    async logits(prompt, rows, { signal } = {}) {
+    async logits(prompt, rows, { weights, signal } = {}) {
       using state = new DecoderState(parts, checkPrompt(prompt, parts), {
         expectedTokens: 0,
+        ...(weights && { weights }),
         ...(signal && { signal }),
       });
       return await state.promptLogits(rows);

@@ -1,5 +1,6 @@
 import type { GemmaConfig } from "@paligemma/config";
 import {
+  add,
   cast,
   div,
   gather,
@@ -34,15 +35,18 @@ export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
 }
 
 /**
- * Rows of the token table times √hidden, ids [...] → [..., hidden] in float32; `w` is at `GEMMA_PREFIX`. The table stays in the file's
- * format; only the rows are converted.
+ * Rows of the token table times √hidden, ids [...] → [..., hidden] in float32; `w` is at `GEMMA_PREFIX`. The table
+ * stays in the file's format; only the rows are converted.
  */
 export function embedTokens(ids: Value, w: Weights, c: GemmaConfig): Value {
   const table = w.at("embed_tokens");
   const shape = [c.vocabSize, c.hiddenSize] as const;
   const quantized = table.quantized("weight", shape);
-  const rows = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
-  return mul(cast(rows, "float32"), scalar(ids.graph, Math.sqrt(c.hiddenSize), "float32"));
+  const found = quantized ? gatherQuantized(quantized, ids) : gather(table.stored("weight", shape), ids);
+  let rows = cast(found, "float32");
+  const update = table.lowRank("weight", [c.hiddenSize, c.vocabSize], "rows");
+  if (update) rows = add(rows, cast(multiplyTransposed(gather(update.a, ids), update.b), "float32"));
+  return mul(rows, scalar(ids.graph, Math.sqrt(c.hiddenSize), "float32"));
 }
 
 /** Scores of all tokens after `hidden` [n, hidden], the decoder's output before its last norm: float32 [n, vocabulary]. */

@@ -45,6 +45,7 @@ export class DecoderState implements TextState {
   readonly #parts: DecoderParts;
   readonly #signal: AbortSignal | undefined;
   readonly #room: number;
+  readonly #weights: Readonly<Record<string, Tensor>>;
   #cache: KeyValueCache | undefined;
   #pending: Pending;
   /** Per row, 1 for each position in the cache that is no padding. */
@@ -58,6 +59,7 @@ export class DecoderState implements TextState {
     this.#parts = parts;
     this.#signal = options.signal;
     this.#room = options.expectedTokens ?? DEFAULT_ROOM;
+    this.#weights = options.weights ?? {};
     this.#pending = { ids: prompt.ids.map((row) => [...row]), prompt };
     this.#valid = prompt.ids.map(() => new Uint8Array(0));
     this.#positions = prompt.ids.map(() => 0);
@@ -138,6 +140,7 @@ export class DecoderState implements TextState {
     const empty: CheckedPrompt = { ids: [], valid: [], types: [], features: undefined };
     const twin = new DecoderState(this.#parts, this.#pending.prompt ?? empty, {
       expectedTokens: this.#room,
+      weights: this.#weights,
       ...(this.#signal && { signal: this.#signal }),
     });
     twin.#pending = { ids: this.#pending.ids.map((row) => [...row]), prompt: this.#pending.prompt };
@@ -251,6 +254,7 @@ export class DecoderState implements TextState {
       logit_rows: int64([asked.length], asked),
       ...this.#cache.past(),
       ...this.#images(ids, prompt),
+      ...this.#weights,
     };
     if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
     const result = await session.run(feeds, {

@@ -11,7 +11,15 @@ export {
 export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.ts";
 export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
 export { CPU, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
-export { checkpointWeights, declaredWeights, type QuantizedMatrix, type Weights } from "./weights.ts";
+export {
+  ADAPTER_INPUT,
+  checkpointWeights,
+  declaredWeights,
+  type AdapterSlots,
+  type LowRank,
+  type QuantizedMatrix,
+  type Weights,
+} from "./weights.ts";
 export {
   accumulate,
   add,

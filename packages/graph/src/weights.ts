@@ -2,7 +2,7 @@ import { PaliGemmaError, nearest, type DType } from "@paligemma/core";
 import { findQuantized, quantizedFits, type Checkpoint, type TensorRef } from "@paligemma/weights";
 import type { Graph } from "./graph.ts";
 import { cast } from "./operators/elementwise.ts";
-import { formatShape, sameShape, type Value } from "./value.ts";
+import { formatShape, sameShape, type Shape, type Value } from "./value.ts";
 
 /** A place in a checkpoint, by the names that stand in the file: `w.at("layers", 3).tensor("weight", [8, 8])`. */
 export interface Weights {
@@ -17,7 +17,32 @@ export interface Weights {
   stored(name: string, shape: readonly number[]): Value;
   /** The matrix [out, in] where the checkpoint has it quantised, else undefined. Throws `weights/shape` or `weights/quantized`. */
   quantized(name: string, shape: readonly [number, number]): QuantizedMatrix | undefined;
+  /**
+   * The low-rank update of the matrix [out, in], where the graph was given a place for one: inputs that are fed with every
+   * run. Of a table, whose rows are looked up, `rows` asks for `a` with a row per entry.
+   */
+  lowRank(name: string, shape: readonly [number, number], rows?: "rows"): LowRank | undefined;
 }
+
+/** Inputs that change a matrix W [out, in] into W + b · a. */
+export interface LowRank {
+  /** [rank, in]; of a table [in, rank] */
+  readonly a: Value;
+  /** [out, rank] */
+  readonly b: Value;
+}
+
+/**
+ * Weights that are not built in but fed with every run, so that adapters can be swapped: whole, or as a low-rank update. Their
+ * inputs are called `adapter:{name}`, and `adapter:{name}:a` and `:b`.
+ */
+export interface AdapterSlots {
+  readonly whole: ReadonlySet<string>;
+  readonly lowRank: ReadonlySet<string>;
+}
+
+/** What the names of such inputs begin with. */
+export const ADAPTER_INPUT = "adapter:";
 
 /** A block-quantised matrix in a graph; see `QuantizedTensor` of @paligemma/weights for the layout. */
 export interface QuantizedMatrix {
@@ -35,6 +60,8 @@ export interface QuantizedMatrix {
   readonly zeroPoints: Value | undefined;
 }
 
+const NO_SLOTS: AdapterSlots = { whole: new Set(), lowRank: new Set() };
+
 type Lookup = (name: string, shape: readonly number[]) => Value;
 
 function scope(
@@ -43,15 +70,17 @@ function scope(
   lookup: Lookup,
   has: (name: string) => boolean,
   quantized: (name: string, shape: readonly [number, number]) => QuantizedMatrix | undefined,
+  lowRank: Weights["lowRank"],
   made: Map<string, Value> = new Map<string, Value>(),
 ): Weights {
   const full = (name: string): string => (path === "" ? name : `${path}.${name}`);
   return {
     graph,
     path,
-    at: (...parts) => scope(graph, full(parts.join(".")), lookup, has, quantized, made),
+    at: (...parts) => scope(graph, full(parts.join(".")), lookup, has, quantized, lowRank, made),
     has: (name) => has(full(name)),
     quantized: (name, shape) => quantized(full(name), shape),
+    lowRank: (name, shape, rows) => lowRank(full(name), shape, rows),
     stored: (name, shape) => lookup(full(name), shape),
     tensor(name, shape) {
       const known = made.get(full(name));
@@ -63,9 +92,17 @@ function scope(
   };
 }
 
-/** The weights of a checkpoint. Nothing is read: the graph points at byte ranges. */
-export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights {
+/** The weights of a checkpoint. Nothing is read: the graph points at byte ranges. What `slots` names is fed instead. */
+export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: AdapterSlots = NO_SLOTS): Weights {
+  const inputs = new Map<string, Value>();
+  function input(name: string, shape: Shape): Value {
+    const known = inputs.get(name) ?? graph.input(`${ADAPTER_INPUT}${name}`, graph.target.compute, shape);
+    inputs.set(name, known);
+    return known;
+  }
+
   function lookup(name: string, shape: readonly number[]): Value {
+    if (slots.whole.has(name)) return input(name, shape);
     const ref = checkpoint.tensors.get(name);
     if (!ref) {
       const like = nearest(name, checkpoint.tensors.keys());
@@ -79,7 +116,7 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights
   }
 
   function quantized(name: string, shape: readonly [number, number]): QuantizedMatrix | undefined {
-    const found = checkpoint.tensors.has(name) ? undefined : findQuantized(checkpoint, name);
+    const found = checkpoint.tensors.has(name) || slots.whole.has(name) ? undefined : findQuantized(checkpoint, name);
     if (!found) return undefined;
     const { bits, blockSize, data, scales, zeroPointData } = found;
     if (!quantizedFits(found, shape)) throw misshapen(data, shape);
@@ -98,8 +135,14 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint): Weights
       zeroPoints: zeroPointData && value(zeroPointData),
     };
   }
-  const has = (name: string): boolean => checkpoint.tensors.has(name) || findQuantized(checkpoint, name) !== undefined;
-  return scope(graph, "", lookup, has, quantized);
+  function lowRank(name: string, [out, width]: readonly [number, number], rows?: "rows"): LowRank | undefined {
+    if (!slots.lowRank.has(name)) return undefined;
+    const rank = `${name}.rank`;
+    return { a: input(`${name}:a`, rows ? [width, rank] : [rank, width]), b: input(`${name}:b`, [out, rank]) };
+  }
+  const has = (name: string): boolean =>
+    checkpoint.tensors.has(name) || slots.whole.has(name) || findQuantized(checkpoint, name) !== undefined;
+  return scope(graph, "", lookup, has, quantized, lowRank);
 }
 
 /** A tensor in the format of x, which may be wider than the arithmetic format. */
@@ -114,6 +157,7 @@ export function declaredWeights(graph: Graph, dtype: DType = "float32"): Weights
     "",
     (name, shape) => graph.external(name, dtype, shape),
     () => false,
+    () => undefined,
     () => undefined,
   );
 }

@@ -267,6 +267,7 @@ describe("encodeOnnx", () => {
         has: () => true,
         stored: () => g.size("n"),
         quantized: () => undefined,
+        lowRank: () => undefined,
         tensor: (name: string, shape: readonly number[]) => g.external(name, "float32", shape, w(name, shape)),
       };
       return { y: linear(g.input("x", "float32", ["n", 8]), scope, 4, { bias: true }) };

@@ -1,4 +1,5 @@
 export { PROJECTOR_PREFIX, imageFeatures, visionGraph } from "./network.ts";
+export type { AdapterSet } from "./adapters.ts";
 export { createModel, type CheckpointModel, type CreateModelOptions, type PaliGemmaModel } from "./model.ts";
 export { createExportModel, type ExportModelOptions } from "./export-model.ts";
 export type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";

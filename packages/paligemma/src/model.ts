@@ -1,8 +1,9 @@
-import type { Backend, CompileOptions, Tensor } from "@paligemma/backend";
+import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
 import { releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
 import type { NdArray } from "@paligemma/core";
 import { loadGemma, type DecoderState, type GemmaDecoder, type Prompt, type TextState } from "@paligemma/gemma";
-import { canonicalNames, matchTensors, type Checkpoint } from "@paligemma/weights";
+import { canonicalNames, matchTensors, type Adapter, type Checkpoint } from "@paligemma/weights";
+import { AdapterSet, HEAD } from "./adapters.ts";
 import {
   checkPixels,
   keptRows,
@@ -21,11 +22,15 @@ export interface CreateModelOptions extends CompileOptions {
   readonly backend: Backend;
   /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers; greedy answers are the same. */
   readonly finalSoftcap?: boolean;
+  /** Adapters by name, kept apart from the weights and swapped by `useAdapter`. See `AdapterSet` for what that costs. */
+  readonly adapters?: Readonly<Record<string, Adapter>>;
 }
 
 /** PaliGemma's networks on a backend, without a processor: tokens and pixels in, logits out. */
 export interface PaliGemmaModel extends AsyncDisposable {
   readonly config: PaliGemmaConfig;
+  /** Absent where there are none to swap: an ONNX export has its weights built in. */
+  readonly adapters?: AdapterSet;
   /** Pixels [images, channels, size, size] → rows for image tokens [images · patches, hidden], on the device; the caller disposes them. */
   encodeImages(pixels: NdArray<"float32">, options?: { readonly signal?: AbortSignal }): Promise<Tensor>;
   /** Logits of chosen positions and, with labels, the loss. */
@@ -41,6 +46,7 @@ export interface PaliGemmaModel extends AsyncDisposable {
 /** The same from a checkpoint, whose decoder can also be used alone. */
 export interface CheckpointModel extends PaliGemmaModel {
   readonly decoder: GemmaDecoder;
+  readonly adapters: AdapterSet;
   start(
     inputs: ForwardInputs,
     options?: { readonly expectedTokens?: number; readonly signal?: AbortSignal },
@@ -48,7 +54,7 @@ export interface CheckpointModel extends PaliGemmaModel {
 }
 
 /** Tensors that a checkpoint may hold without harm: the head is the token table again. */
-const OPTIONAL = new Set(["language_model.lm_head.weight"]);
+const OPTIONAL = new Set([HEAD]);
 
 /**
  * Compiles both networks. Throws `weights/mismatch` listing all missing, superfluous and misshapen tensors at once.
@@ -58,24 +64,31 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
   const checkpoint = canonicalNames(options.checkpoint);
   matchTensors(checkpoint, releasedTensors(config), { optional: OPTIONAL });
   const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
-  const vision = await backend.compile(visionGraph(config, backend.target, checkpoint), compile);
   const { text, imageTokenIndex } = config;
-  const decoder = await loadGemma({
-    config: text,
-    checkpoint,
-    backend,
-    imageTokenIndex,
-    finalSoftcap,
-    ...compile,
-  }).catch(async (error: unknown) => {
-    await vision.dispose();
+  const adapters = await AdapterSet.create(backend, config, checkpoint, options.adapters ?? {}, signal);
+  const { slots } = adapters;
+  const made: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => Promise.resolve(adapters.dispose()) }];
+  const dispose = async (): Promise<void> => void (await Promise.all(made.map((part) => part[Symbol.asyncDispose]())));
+  let vision: Session;
+  let decoder: GemmaDecoder;
+  try {
+    vision = await backend.compile(visionGraph(config, backend.target, checkpoint, slots), compile);
+    made.push(vision);
+    // A place for another output layer makes it a tensor of its own.
+    const tieWordEmbeddings = text.tieWordEmbeddings && !slots.whole.has(HEAD);
+    const own = { config: { ...text, tieWordEmbeddings }, checkpoint, backend, imageTokenIndex, finalSoftcap, slots };
+    decoder = await loadGemma({ ...own, ...compile });
+    made.push(decoder);
+  } catch (error) {
+    await dispose();
     throw error;
-  });
+  }
 
   async function encodeImages(
     pixels: NdArray<"float32">,
     run: { readonly signal?: AbortSignal } = {},
   ): Promise<Tensor> {
+    const weights = adapters.feedsOf(vision.model);
     const { images, picture, size } = checkPixels(pixels, config);
     const rows = config.numImageTokens;
     const features = await backend.allocate(backend.target.compute, [images * rows, text.hiddenSize]);
@@ -88,7 +101,7 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
           data: pixels.data.slice(i * size, (i + 1) * size),
         } as const;
         await vision.run(
-          { pixel_values: one },
+          { pixel_values: one, ...weights },
           { into: { image_features: features.rows(i * rows, (i + 1) * rows) }, ...run },
         );
       }
@@ -110,30 +123,31 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
   async function withPrompt<T>(
     inputs: ForwardInputs,
     run: { readonly signal?: AbortSignal },
-    use: (prompt: Prompt) => Promise<T>,
+    use: (prompt: Prompt, weights: Readonly<Record<string, Tensor>>) => Promise<T>,
   ): Promise<T> {
+    const weights = adapters.feedsOf(decoder.model);
     const features = await featuresOf(inputs, run);
     try {
       const { inputIds, attentionMask } = inputs;
       const tokenTypeIds = inputs.tokenTypeIds ?? (inputs.labels && typesOf(inputs.labels));
-      return await use({
-        inputIds,
-        ...(attentionMask && { attentionMask }),
-        ...(tokenTypeIds && { tokenTypeIds }),
-        ...(features && { imageFeatures: features }),
-      });
+      return await use(
+        {
+          inputIds,
+          ...(attentionMask && { attentionMask }),
+          ...(tokenTypeIds && { tokenTypeIds }),
+          ...(features && { imageFeatures: features }),
+        },
+        weights,
+      );
     } finally {
       features?.dispose();
     }
   }
 
-  async function dispose(): Promise<void> {
-    await Promise.all([vision.dispose(), decoder.dispose()]);
-  }
-
   return {
     config,
     decoder,
+    adapters,
     encodeImages,
     async forward(inputs, { logitsToKeep = 0, signal: abort } = {}) {
       const { inputIds, labels } = inputs;
@@ -142,13 +156,16 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
       const asked = [...new Set([...kept, ...(targets ?? []).map((t) => t.row)])];
       const place = new Map(asked.map((row, i) => [row, i]));
       const run = abort ? { signal: abort } : {};
-      const all = await withPrompt(inputs, run, (prompt) => decoder.logits(prompt, asked, run));
+      const all = await withPrompt(inputs, run, (prompt, weights) =>
+        decoder.logits(prompt, asked, { weights, ...run }),
+      );
       const shape = [inputIds.shape[0]!, kept.length / inputIds.shape[0]!, text.vocabSize];
       const data = asked.length === kept.length ? all.data : all.data.slice(0, kept.length * text.vocabSize);
       const logits = { dtype: "float32", shape, data } as const;
       return targets ? { logits, loss: crossEntropy(all, targets, (row) => place.get(row)!) } : { logits };
     },
     async start(inputs, { expectedTokens, signal: abort } = {}) {
+      const weights = adapters.feedsOf(decoder.model);
       const features = await featuresOf(inputs, abort ? { signal: abort } : {});
       const { inputIds, attentionMask, tokenTypeIds } = inputs;
       try {
@@ -159,6 +176,7 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
           ...(features && { imageFeatures: features }),
         };
         const state = decoder.start(prompt, {
+          weights,
           ...(expectedTokens !== undefined && { expectedTokens }),
           ...(abort && { signal: abort }),
         });

@@ -5,6 +5,7 @@ import {
   declaredWeights,
   linear,
   reshape,
+  type AdapterSlots,
   type GraphModel,
   type Target,
   type Value,
@@ -26,9 +27,14 @@ export function imageFeatures(pixels: Value, root: Weights, c: PaliGemmaConfig):
 }
 
 /** The same as a graph: `pixel_values` → `image_features` [images · patches, hidden]. */
-export function visionGraph(config: PaliGemmaConfig, target: Target, checkpoint?: Checkpoint): GraphModel {
+export function visionGraph(
+  config: PaliGemmaConfig,
+  target: Target,
+  checkpoint?: Checkpoint,
+  slots?: AdapterSlots,
+): GraphModel {
   return buildGraph("vision", target, (g) => {
-    const root = checkpoint ? checkpointWeights(g, checkpoint) : declaredWeights(g);
+    const root = checkpoint ? checkpointWeights(g, checkpoint, slots) : declaredWeights(g);
     const { numChannels, imageSize } = config.vision;
     const pixels = g.input("pixel_values", "float32", ["images", numChannels, imageSize, imageSize]);
     return { image_features: reshape(imageFeatures(pixels, root, config), ["images*patches", config.text.hiddenSize]) };

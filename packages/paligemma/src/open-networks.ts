@@ -2,7 +2,7 @@ import type { Backend, CompileOptions } from "@paligemma/backend";
 import type { PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError } from "@paligemma/core";
 import { looksLikeExport, type ExportDType } from "@paligemma/onnx";
-import { openModel, weightPaths, type ModelFiles } from "@paligemma/weights";
+import { openAdapter, openModel, weightPaths, type Adapter, type ModelFiles } from "@paligemma/weights";
 import { createExportModel } from "./export-model.ts";
 import { createModel, type PaliGemmaModel } from "./model.ts";
 
@@ -11,6 +11,7 @@ interface NetworkOptions extends CompileOptions {
   readonly backend: Backend;
   readonly finalSoftcap?: boolean;
   readonly exportDType?: ExportDType;
+  readonly adapters?: Readonly<Record<string, Adapter | ModelFiles>>;
 }
 
 /** The networks among a model's files: from a checkpoint, or from an ONNX export where there is none. */
@@ -29,12 +30,33 @@ export async function openNetworks(
     );
   if (!isExport) {
     const checkpoint = await openModel(files);
-    return await createModel({ ...shared, checkpoint, ...(finalSoftcap !== undefined && { finalSoftcap }) });
+    const adapters = await opened(options.adapters ?? {}, signal);
+    return await createModel({
+      ...shared,
+      checkpoint,
+      adapters,
+      ...(finalSoftcap !== undefined && { finalSoftcap }),
+    });
   }
+  if (options.adapters !== undefined)
+    throw new PaliGemmaError(
+      "paligemma/option",
+      `adapters cannot be kept apart from ${files.name}, an ONNX export; load the checkpoint that it was made from, or export it with the adapter`,
+    );
   if (finalSoftcap === true)
     throw new PaliGemmaError(
       "paligemma/option",
       `finalSoftcap cannot be added to ${files.name}, an ONNX export; load the checkpoint that it was made from`,
     );
   return await createExportModel({ ...shared, files, ...(exportDType && { exportDType }) });
+}
+
+async function opened(
+  given: Readonly<Record<string, Adapter | ModelFiles>>,
+  signal: AbortSignal | undefined,
+): Promise<Readonly<Record<string, Adapter>>> {
+  const open = async (from: Adapter | ModelFiles): Promise<Adapter> =>
+    "paths" in from ? await openAdapter(from, signal ? { signal } : {}) : from;
+  const entries = Object.entries(given).map(async ([name, from]) => [name, await open(from)] as const);
+  return Object.fromEntries(await Promise.all(entries));
 }

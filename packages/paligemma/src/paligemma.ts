@@ -13,7 +13,8 @@ import {
 } from "@paligemma/parsers";
 import type { ExportDType } from "@paligemma/onnx";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
-import type { ModelFiles } from "@paligemma/weights";
+import type { Adapter, ModelFiles } from "@paligemma/weights";
+import type { AdapterSet } from "./adapters.ts";
 import type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
 import type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";
@@ -66,6 +67,8 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   constraintTo(task: "detect" | "segment", labels: readonly string[]): Constraint;
   /** The networks alone. */
   readonly model: PaliGemmaModel;
+  /** The adapters that it was loaded with, and which of them is in use. Throws `paligemma/adapter` for an ONNX export. */
+  readonly adapters: AdapterSet;
   /** Logits of chosen positions and, with labels, the loss. */
   forward(inputs: ForwardInputs, options?: ForwardOptions): Promise<ForwardOutputs>;
   /** Token ids for prepared inputs: `numReturnSequences` rows per input row, best first. Default: 20 new tokens. */
@@ -112,6 +115,11 @@ export interface LoadOptions<Source = never> extends CompileOptions {
   readonly finalSoftcap?: boolean;
   /** Of an ONNX export in several precisions: which one. Default: the one that its `config.json` names. */
   readonly exportDType?: ExportDType;
+  /**
+   * LoRA adapters by name, kept apart from the weights: `model.adapters.use(name)` swaps them while the model stays loaded. To
+   * have one adapter for good, merge it instead (`mergeAdapter` of `@paligemma/weights`): that is faster.
+   */
+  readonly adapters?: Readonly<Record<string, Adapter | ModelFiles>>;
 }
 
 /**
@@ -283,6 +291,10 @@ function paligemma<Source>(
     model,
     get processor() {
       return processor();
+    },
+    get adapters() {
+      if (model.adapters) return model.adapters;
+      throw new PaliGemmaError("paligemma/adapter", "an ONNX export has no adapters of its own; load its checkpoint");
     },
     forward: (inputs, options) => model.forward(inputs, options),
     async generateIds(inputs, options = {}) {

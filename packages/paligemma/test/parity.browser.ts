@@ -2,7 +2,7 @@ import { createWebGpuBackend, type WebGpuBackend } from "@paligemma/backend-webg
 import { parseConfig, type PaliGemmaConfig } from "@paligemma/config";
 import type { NdArray } from "@paligemma/core";
 import { generate, type GenerateOptions } from "@paligemma/generation";
-import { memorySource, openSafetensors, type Checkpoint } from "@paligemma/weights";
+import { memorySource, openAdapter, openSafetensors, type Checkpoint } from "@paligemma/weights";
 import { createModel, type PaliGemmaModel } from "paligemma";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
@@ -100,6 +100,35 @@ describe.each(NAMES)("%s on WebGPU equals transformers", (name) => {
         });
       }
       expect(steps.slice(2)).toEqual(steps.slice(2).map(() => ({ read: 8 * rows.length, created: 0 })));
+    }
+  });
+});
+
+describe("adapters on WebGPU", () => {
+  const ADAPTERS = [
+    ["pg2-tiny", "all-linear-rslora"],
+    ["pg1-tiny", "projector-saved"],
+  ] as const;
+
+  it.each(ADAPTERS)("of %s: %s is swapped in and out, as PEFT keeps it apart", async (base, name) => {
+    const at = (path: string): URL => new URL(`../../../tooling/fixtures/adapters/${name}/${path}`, import.meta.url);
+    const bytes = async (path: string): Promise<Uint8Array> =>
+      new Uint8Array(await (await fetch(at(path))).arrayBuffer());
+    const paths = ["adapter_config.json", "adapter_model.safetensors"];
+    const files = { name, paths: new Set(paths), open: async (path: string) => memorySource(await bytes(path), path) };
+    const expected = await openSafetensors(memorySource(await bytes("expected.safetensors")));
+    const { config, checkpoint } = await openTiny(base);
+    await using model = await createModel({ config, checkpoint, backend, adapters: { own: await openAdapter(files) } });
+    for (const [used, key] of [
+      [null, "logits.base"],
+      ["own", "logits.apart"],
+      [null, "logits.base"],
+    ] as const) {
+      model.adapters.use(used);
+      const { logits } = await model.forward({ pixelValues: pixels(1), inputIds: int64(INPUTS.A) });
+      const { data } = await expected.read(key);
+      const worst = logits.data.reduce((most, x, i) => Math.max(most, Math.abs(x - Number(data[i]))), 0);
+      expect(worst).toBeLessThan(TOLERANCES["hf-tiny/logits, webgpu"]);
     }
   });
 });

@@ -1,6 +1,7 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
-import type { Weights } from "../weights.ts";
+import type { LowRank, Weights } from "../weights.ts";
+import { add } from "./elementwise.ts";
 import { convolution } from "./convolution.ts";
 import { multiplyQuantized } from "./quantized.ts";
 import { reshape } from "./shape.ts";
@@ -54,8 +55,18 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
     throw new PaliGemmaError("graph/shape", `linear: the last axis of ${formatShape(x.shape)} must be a number`);
   const bias = (): Value | undefined => (options.bias ? w.tensor("bias", [out]) : undefined);
   const quantized = w.quantized("weight", [out, input]);
-  if (quantized) return multiplyQuantized(x, quantized, bias());
-  return multiplyTransposed(x, w.tensor("weight", [out, input]), bias());
+  const y = quantized
+    ? multiplyQuantized(x, quantized, bias())
+    : multiplyTransposed(x, w.tensor("weight", [out, input]), bias());
+  const update = w.lowRank("weight", [out, input]);
+  return update ? add(y, multiplyLowRank(x, update)) : y;
+}
+
+/** x · aᵀ · bᵀ: what a low-rank update adds to a product. x [..., in] → [..., out]. */
+function multiplyLowRank(x: Value, { a, b }: LowRank): Value {
+  const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), x.shape.at(-1)!]);
+  const product = multiplyTransposed(multiplyTransposed(flat, a), b);
+  return x.shape.length === 2 ? product : reshape(product, [...x.shape.slice(0, -1), b.shape[0]!]);
 }
 
 /**
