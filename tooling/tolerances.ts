@@ -46,6 +46,10 @@ export const TOLERANCES = {
   "quantization/int8 weights": 0.01,
   /** Error of searched scales over the error of scales by the largest number. */
   "quantization/search": 0.97,
+  /** Error of products where rounding knows what it is multiplied with, over the error where it does not. */
+  "quantization/feedback": 0.9,
+  /** The same as divergence of tiny-shapes' scores, in 4 bits. */
+  "quantization/calibrated divergence": 0.85,
   /** A product with quantised weights, whose other operand the runtime rounds to 8 bits: relative, Frobenius. */
   "quantization/product": 0.02,
   /** Right answers out of a hundred that tiny-shapes may lose (issue 5), and how far its scores may be from float32: mean nats. */
@@ -61,4 +65,6 @@ export const TOLERANCES = {
   "quantization/int4 disagreement": 0.05,
   /** Drawings against their reference pictures, both blurred by 1.5 pixels: mean levels of 255. */
   "drawing/visible": 0.6,
+  /** Colours of two labels as colour-blind eyes see them, at least: ΔE of 1976, of which 2.3 is just noticeable. */
+  "drawing/colours apart": 8,
 } as const;

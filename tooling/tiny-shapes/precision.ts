@@ -7,12 +7,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { folder } from "@paligemma/tiny-shapes";
 import { evaluate, readScenes } from "./evaluation.ts";
-import { compareScores, PRECISIONS, writePrecision, type Distance } from "./precisions.ts";
+import { calibrateOn, compareScores, PRECISIONS, writePrecision, type Distance } from "./precisions.ts";
 import { headingOf } from "./score.ts";
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, scenes: { type: "string", default: "200" } } });
 const scenes = (await readScenes()).slice(0, Number(values.scenes));
 const headings = ["caption", "answer", "detect", "segment"] as const;
+
+const CALIBRATION_SCENES = 16;
 
 interface Line {
   readonly precision: string;
@@ -28,8 +30,11 @@ const root = await mkdtemp(join(tmpdir(), "precision-"));
 const lines: Line[] = [];
 try {
   lines.push({ precision: "float32", bytes: null, distance: null, right: await marks(fileURLToPath(folder)) });
-  for (const { name, options } of PRECISIONS) {
-    const { path, bytes } = await writePrecision(join(root, String(lines.length)), options);
+  // The last scenes, which the table's first ones (--scenes) say nothing of.
+  const moments = await calibrateOn((await readScenes()).slice(-CALIBRATION_SCENES));
+  for (const { name, options, calibrated } of PRECISIONS) {
+    const how = calibrated ? { ...options, moments } : options;
+    const { path, bytes } = await writePrecision(join(root, String(lines.length)), how);
     lines.push({ precision: name, bytes, distance: await compareScores(path, scenes), right: await marks(path) });
   }
 } finally {

@@ -4,15 +4,23 @@ import type { QuantizeOptions } from "@paligemma/quantization";
 import { writeBundle } from "@paligemma/quantization/node";
 import { folder } from "@paligemma/tiny-shapes";
 import { folderFiles } from "@paligemma/weights/node";
-import { loadPaliGemma } from "paligemma/node";
+import { calibrate, loadPaliGemma } from "paligemma/node";
 import type { Scene } from "./score.ts";
 
 /** What is measured. */
-export const PRECISIONS: readonly { readonly name: string; readonly options: QuantizeOptions }[] = [
+export const PRECISIONS: readonly {
+  readonly name: string;
+  readonly options: QuantizeOptions;
+  /** Rounded for what the calibration scenes show. */
+  readonly calibrated?: true;
+}[] = [
   { name: "int8", options: { dtype: "int8" } },
   { name: "int8, vision int8", options: { dtype: "int8", vision: "int8" } },
+  { name: "int8, calibrated", options: { dtype: "int8" }, calibrated: true },
   { name: "mixed", options: { dtype: "mixed" } },
+  { name: "mixed, calibrated", options: { dtype: "mixed" }, calibrated: true },
   { name: "int4", options: { dtype: "int4" } },
+  { name: "int4, calibrated", options: { dtype: "int4" }, calibrated: true },
   { name: "int4, blocks of 16", options: { dtype: "int4", blockSize: 16 } },
   { name: "int4, zero points", options: { dtype: "int4", zeroPoints: true } },
   { name: "int4, vision int8", options: { dtype: "int4", vision: "int8" } },
@@ -25,6 +33,19 @@ export async function writePrecision(
 ): Promise<{ readonly path: string; readonly bytes: number }> {
   const { bytes } = await writeBundle(path, await folderFiles(folder), options);
   return { path, bytes };
+}
+
+/** Moments of the embedded model on all tasks of these scenes, with their true answers. */
+export async function calibrateOn(scenes: readonly Scene[]): Promise<ReadonlyMap<string, Float32Array>> {
+  await using backend = await createNodeBackend();
+  const examples = scenes.flatMap(({ file, tasks }) =>
+    tasks.map(({ prefix: prompt, suffix }) => ({
+      image: new URL(`evaluation/${file}`, import.meta.url),
+      prompt,
+      suffix,
+    })),
+  );
+  return await calibrate(folder, examples, { backend });
 }
 
 /** How far scores are from those of float32, over the tokens of true answers. */

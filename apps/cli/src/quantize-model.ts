@@ -3,6 +3,7 @@ import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
 import type { QuantizedDType } from "@paligemma/quantization";
 import { writeBundle, type BundleMatrix } from "@paligemma/quantization/node";
+import { calibrateWith } from "./calibration.ts";
 import { canonicalNames, matchTensors, openModel, type ModelFiles } from "@paligemma/weights";
 
 /** What to make of a model. */
@@ -17,6 +18,9 @@ export interface Quantization {
   readonly vision: "keep" | "int8" | "int4";
   /** Default: one per core. */
   readonly threads?: number;
+  /** Pictures or training data to calibrate with. */
+  readonly calibrate?: string;
+  readonly calibrateLimit: number;
 }
 
 /** What was made. */
@@ -34,7 +38,7 @@ const HEAD = "language_model.lm_head.weight";
 
 /** Writes a quantised copy of a model. Weights that are not those of its `config.json` are refused before anything is written. */
 export async function quantizeModel(
-  { model, out, ...how }: Quantization,
+  { model, out, calibrate, calibrateLimit, ...how }: Quantization,
   options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
 ): Promise<Quantized> {
   const files = await openFiles(model, options);
@@ -42,7 +46,10 @@ export async function quantizeModel(
   const checkpoint = canonicalNames(await openModel(files, { signal: options.signal }));
   matchTensors(checkpoint, releasedTensors(config), { optional: [HEAD] });
   const refs = [...checkpoint.tensors.values()];
-  const bundle = await writeBundle(out, files, { ...how, tied: config.text.tieWordEmbeddings, ...options });
+  const moments =
+    calibrate === undefined ? undefined : await calibrateWith(calibrate, files, { limit: calibrateLimit, ...options });
+  const tied = config.text.tieWordEmbeddings;
+  const bundle = await writeBundle(out, files, { ...how, tied, ...(moments && { moments }), ...options });
   return { out, ...bundle, bytesBefore: refs.reduce((sum, { start, end }) => sum + end - start, 0) };
 }
 

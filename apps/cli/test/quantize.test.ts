@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -58,6 +58,31 @@ describe("quantize", () => {
   });
 });
 
+describe("--calibrate", () => {
+  it("takes pictures, and training data", async () => {
+    const lines = ["caption en", "detect circle"].map((prefix, i) =>
+      JSON.stringify({
+        image: "picture.png",
+        prefix,
+        suffix: ["a scene", "<loc0100><loc0100><loc0200><loc0200> circle"][i],
+      }),
+    );
+    for (const name of ["pictures", "records"]) {
+      await mkdir(join(folder, name));
+      await copyFile(PICTURE, join(folder, name, "picture.png"));
+    }
+    await writeFile(join(folder, "records", "train.jsonl"), lines.join("\n"));
+    for (const name of ["pictures", "records"]) {
+      const out = `calibrated-${name}`;
+      const made = await run("quantize", MODEL, "--dtype", "int4", "--calibrate", name, "--out", out);
+      expect(made).toMatchObject({ code: 0, stderr: "" });
+      const { calibrated } = JSON.parse(await readFile(join(folder, out, "quantization.json"), "utf8"));
+      expect(calibrated).toBe(true);
+      expect((await run("caption", PICTURE, "--model", out)).code).toBe(0);
+    }
+  });
+});
+
 describe("--dtype", () => {
   it("quantises at the first use and keeps what it made", async () => {
     const ask = (): Promise<Run> => run("caption", PICTURE, "--dtype", "int4", "--cache", "kept");
@@ -70,6 +95,11 @@ describe("--dtype", () => {
 
 describe("mistakes", () => {
   it.each([
+    [
+      ["quantize", MODEL, "--dtype", "int8", "--calibrate", "absent", "--out", "x"],
+      1,
+      /cli\/calibrate: absent is not there/,
+    ],
     [["caption", PICTURE, "--cache", "x"], 2, /cli\/usage: --cache is where quantised weights are kept; add --dtype/],
     [["caption", PICTURE, "--dtype", "int3"], 2, /Allowed choices are int8, int4, mixed/],
     [["quantize", MODEL, "--out", "x"], 2, /required option '--dtype <name>'/],

@@ -16,4 +16,5 @@ export {
 export type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 export { IGNORE_INDEX } from "./loss.ts";
 export { prompts } from "./prompts.ts";
+export { calibrate, type CalibrateOptions, type CalibrationExample } from "./calibrate/calibrate.ts";
 export { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";

@@ -1,5 +1,6 @@
 import type { QuantizedFormat } from "@paligemma/weights";
-import { blockWeights, errorOf, fitRange, fitScale, fitWeightedRange, fitWeightedScale, middle } from "./fit.ts";
+import { roundWithFeedback } from "./feedback.ts";
+import { fitRange, fitScale, middle } from "./fit.ts";
 
 // A row is cut into blocks; the last one is filled up with zeros, which no product can see. A number of a block is
 // scale · (q − zero point) with a whole q of `bits` bits.
@@ -24,45 +25,50 @@ export function relativeError({
 
 /**
  * Scales for `rows` [n, width] that make the squared error of each block small: among several, each followed by the best factor
- * for what it rounds to. 8 bits are fine enough for the first of them. With `moments` [width] the square of each column counts
- * by its moment.
+ * for what it rounds to. 8 bits are fine enough for the first of them.
  */
-export function fitBlocks(
-  rows: Float32Array,
-  width: number,
-  format: QuantizedFormat,
-  moments?: Float32Array,
-): BlockScales {
+export function fitBlocks(rows: Float32Array, width: number, format: QuantizedFormat): BlockScales {
   const { bits, blockSize, zeroPoints: own } = format;
   const blocks = Math.ceil(width / blockSize);
   const count = (rows.length / width) * blocks;
   const scales = new Float32Array(count);
   const zeroPoints = own ? new Uint8Array(count).fill(middle(bits)) : undefined;
-  const weights = moments && blockWeights(moments, blockSize);
   let squaredError = 0;
   let squaredNorm = 0;
   for (let b = 0; b < count; b++) {
-    const inRow = b % blocks;
-    const start = Math.floor(b / blocks) * width + inRow * blockSize;
+    const start = Math.floor(b / blocks) * width + (b % blocks) * blockSize;
     const end = Math.min(start + blockSize, (Math.floor(b / blocks) + 1) * width);
     const block = rows.subarray(start, end);
     let norm = 0;
     for (let i = 0; i < block.length; i++) norm += block[i]! * block[i]!;
     squaredNorm += norm;
     if (norm === 0) continue;
-    const weight = weights?.[inRow];
     if (zeroPoints) {
-      const fit = weight ? fitWeightedRange(block, bits, weight) : fitRange(block, bits);
+      const fit = fitRange(block, bits);
       [scales[b], zeroPoints[b]] = [fit.scale, fit.zeroPoint];
       squaredError += fit.error;
-    } else if (weight) {
-      scales[b] = fitWeightedScale(block, bits, weight);
-      squaredError += errorOf(block, bits, scales[b]!);
     } else {
       const fit = fitScale(block, bits);
       scales[b] = fit.scale;
       squaredError += Math.max(0, norm - fit.gain);
     }
+  }
+  return { scales, zeroPoints, squaredError, squaredNorm };
+}
+
+/** As `fitBlocks`, for products with what `factors` are made of (see `feedbackFactors`). Changes `rows` to what they are rounded to. */
+export function fitBlocksWithFeedback(
+  rows: Float32Array,
+  width: number,
+  format: QuantizedFormat,
+  factors: Float32Array,
+): BlockScales {
+  const before = rows.slice();
+  const { scales, zeroPoints } = roundWithFeedback(rows, width, format, factors);
+  let [squaredError, squaredNorm] = [0, 0];
+  for (let i = 0; i < rows.length; i++) {
+    squaredError += (before[i]! - rows[i]!) ** 2;
+    squaredNorm += before[i]! ** 2;
   }
   return { scales, zeroPoints, squaredError, squaredNorm };
 }

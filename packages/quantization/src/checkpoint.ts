@@ -6,6 +6,7 @@ import {
   type QuantizedFormat,
   type TensorRef,
 } from "@paligemma/weights";
+import { momentCount } from "./feedback.ts";
 import { BLOCK_SIZES, quantizeMatrix, type OnFitted } from "./matrix.ts";
 
 /** What a decoder's matrices become. "mixed" has the gated perceptron in 4 bits, which are most of the numbers, and the rest in 8. */
@@ -29,8 +30,9 @@ export interface QuantizeOptions {
   /** The output layer is the token table, and a copy of it is left out. Default true, as in every released checkpoint. */
   readonly tied?: boolean;
   /**
-   * Mean squares of what the columns of matrices are multiplied with, by the matrix's released name, as `calibrate` of
-   * `paligemma` measures them: errors then count by what they do to products. Matrices without count every column the same.
+   * Second moments E[x xᵀ] of what the columns of matrices are multiplied with, by the matrix's released name, as `calibrate` of
+   * `paligemma` measures them: [⌈in / 128⌉, 128, 128], for 128 columns at a time. Rounding then keeps products right, not
+   * weights. Matrices without, and the token table that is looked up as well, are rounded each number for itself.
    */
   readonly moments?: ReadonlyMap<string, Float32Array>;
 }
@@ -91,7 +93,7 @@ export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions)
     .map((ref): PlannedTensor => {
       const bits = bitsFor(ref.name, options);
       if (bits === undefined) return { ref };
-      const own = moments?.get(ref.name);
+      const own = ref.name === TABLE ? undefined : moments?.get(ref.name);
       if (own) checkMoments(ref, own);
       return {
         ref,
@@ -131,11 +133,11 @@ export function quantizeCheckpoint(
 }
 
 function checkMoments({ name, shape }: TensorRef, moments: Float32Array): void {
-  const width = shape[1] ?? 0;
-  if (moments.length === width && moments.every((x) => Number.isFinite(x) && x >= 0)) return;
+  const needed = momentCount(shape[1] ?? 0);
+  if (moments.length === needed && moments.every((x) => Number.isFinite(x))) return;
   throw new PaliGemmaError(
     "quantization/option",
-    `moments of ${name} are ${moments.length} numbers; needed is one for each of ${width} columns, finite and not negative`,
+    `moments of ${name} are ${moments.length} numbers; needed are ${needed}, all finite`,
   );
 }
 

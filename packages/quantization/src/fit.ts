@@ -61,22 +61,8 @@ export function fitRange(
 }
 
 /** Tried where columns have weights, which often make it worth more to clip. */
-const WEIGHTED_STRETCHES = Array.from({ length: 25 }, (_, i) => 1.2 - i * 0.15);
-const WEIGHTED_SHRINKS = Array.from({ length: 25 }, (_, i) => 1.04 - i * 0.02);
-/** Share of a block's mean weight that every column has at least: pictures to come may use what those of the calibration did not. */
-const LEAST_WEIGHT = 0.02;
-
-/** The weights of each block of a row. Blocks that calibration never saw used count every column the same. */
-export function blockWeights(moments: Float32Array, blockSize: number): readonly Float32Array[] {
-  const blocks: Float32Array[] = [];
-  for (let at = 0; at < moments.length; at += blockSize) {
-    const own = moments.subarray(at, at + blockSize);
-    const mean = own.reduce((sum, m) => sum + m, 0) / own.length;
-    blocks.push(mean > 0 ? own.map((m) => m / mean + LEAST_WEIGHT) : new Float32Array(own.length).fill(1));
-  }
-  return blocks;
-}
-
+const WEIGHTED_STRETCHES = Array.from({ length: 13 }, (_, i) => 0.8 - i * 0.2);
+const WEIGHTED_SHRINKS = Array.from({ length: 13 }, (_, i) => 1.04 - i * 0.03);
 /** As `fitScale`, for the error Σ weight · (x − scale · q)². */
 export function fitWeightedScale(block: Float32Array, bits: 4 | 8, weight: Float32Array): number {
   const half = middle(bits);
@@ -105,44 +91,29 @@ export function fitWeightedScale(block: Float32Array, bits: 4 | 8, weight: Float
   return best.scale;
 }
 
-/** ‖block − rounded‖² for a scale around the middle. */
-export function errorOf(block: Float32Array, bits: 4 | 8, scale: number): number {
-  const half = middle(bits);
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  let error = 0;
-  for (let i = 0; i < block.length; i++) {
-    let q = (block[i]! * inverse + (half + 0.5)) | 0;
-    q = (q < 0 ? 0 : q >= 2 * half ? 2 * half - 1 : q) - half;
-    error += (block[i]! - scale * q) ** 2;
-  }
-  return error;
-}
-
-/** As `fitRange`, for the error Σ weight · (x − scale · (q − zero point))². `error` is the plain one. */
+/** As `fitRange`, for the error Σ weight · (x − scale · (q − zero point))². */
 export function fitWeightedRange(
   block: Float32Array,
   bits: 4 | 8,
   weight: Float32Array,
-): { readonly scale: number; readonly zeroPoint: number; readonly error: number } {
+): { readonly scale: number; readonly zeroPoint: number } {
   const top = 2 ** bits - 1;
   let [low, high] = [0, 0];
   for (let i = 0; i < block.length; i++) {
     if (block[i]! < low) low = block[i]!;
     if (block[i]! > high) high = block[i]!;
   }
-  let best = { scale: 0, zeroPoint: 0, error: 0, weighted: Number.POSITIVE_INFINITY };
+  let best = { scale: 0, zeroPoint: 0, error: Number.POSITIVE_INFINITY };
   for (const shrink of bits === 4 ? WEIGHTED_SHRINKS : [1]) {
     const scale = Math.fround(((high - low) * shrink) / top);
     const zeroPoint = Math.min(top, Math.round((-low * shrink) / scale));
-    let [error, weighted] = [0, 0];
+    let error = 0;
     for (let i = 0; i < block.length; i++) {
       let q = (block[i]! / scale + (zeroPoint + 0.5)) | 0;
       q = q < 0 ? 0 : q > top ? top : q;
-      const square = (block[i]! - scale * (q - zeroPoint)) ** 2;
-      error += square;
-      weighted += weight[i]! * square;
+      error += weight[i]! * (block[i]! - scale * (q - zeroPoint)) ** 2;
     }
-    if (weighted < best.weighted) best = { scale, zeroPoint, error, weighted };
+    if (error < best.error) best = { scale, zeroPoint, error };
   }
   return best;
 }

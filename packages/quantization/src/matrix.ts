@@ -8,7 +8,16 @@ import {
   type QuantizedTensor,
   type TensorRef,
 } from "@paligemma/weights";
-import { fitBlocks, packBlocks, packZeroPoints, relativeError, unpackBlocks, type BlockScales } from "./blocks.ts";
+import {
+  fitBlocks,
+  fitBlocksWithFeedback,
+  packBlocks,
+  packZeroPoints,
+  relativeError,
+  unpackBlocks,
+  type BlockScales,
+} from "./blocks.ts";
+import { feedbackFactors } from "./feedback.ts";
 import { matrixRows } from "./numbers.ts";
 
 /** Throws `quantization/option` unless the format is one that runtimes have kernels for. */
@@ -32,7 +41,7 @@ export type OnFitted = (name: string, relativeError: number) => void;
 /** What else to know, or to be told, when a matrix is quantised. */
 export interface QuantizeMatrixOptions {
   readonly onFitted?: OnFitted;
-  /** Mean square of what each column is multiplied with; see `QuantizeOptions`. */
+  /** Second moments of what the columns are multiplied with; see `QuantizeOptions`. */
   readonly moments?: Float32Array;
 }
 
@@ -56,6 +65,9 @@ export function quantizeMatrix(
   const parts = quantizedParts(ref.name, [out, width], format);
   const blocks = parts.scales.shape[1]!;
   const rowBytes = sizeOf(parts.data.shape) / out;
+  const factors = moments && feedbackFactors(moments);
+  const fitRows = (rows: Float32Array): BlockScales =>
+    factors ? fitBlocksWithFeedback(rows, width, format, factors) : fitBlocks(rows, width, format);
   let held: Promise<BlockScales> | undefined;
 
   async function fit(signal: AbortSignal | undefined): Promise<BlockScales> {
@@ -63,7 +75,7 @@ export function quantizeMatrix(
     const zeroPoints = format.zeroPoints ? new Uint8Array(out * blocks) : undefined;
     let [squaredError, squaredNorm] = [0, 0];
     for await (const { first, rows } of matrixRows(ref, 0, out, signal)) {
-      const some = fitBlocks(rows, width, format, moments);
+      const some = fitRows(rows);
       scales.set(some.scales, first * blocks);
       if (some.zeroPoints) zeroPoints!.set(some.zeroPoints, first * blocks);
       squaredError += some.squaredError;
@@ -86,6 +98,7 @@ export function quantizeMatrix(
     const [firstRow, lastRow] = [Math.floor(start / rowBytes), Math.ceil(end / rowBytes)];
     const bytes = new Uint8Array((lastRow - firstRow) * rowBytes);
     for await (const { first, last, rows } of matrixRows(ref, firstRow, lastRow, signal)) {
+      if (factors) fitRows(rows); // which changes them to what they are rounded to
       const [from, to] = [first * blocks, last * blocks];
       const own = { scales: scales.subarray(from, to), zeroPoints: zeroPoints?.subarray(from, to) };
       bytes.set(packBlocks(rows, width, format, own), (first - firstRow) * rowBytes);

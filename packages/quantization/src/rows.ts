@@ -1,4 +1,4 @@
-import { packBlocks, packZeroPoints, fitBlocks } from "./blocks.ts";
+import { fitBlocks, fitBlocksWithFeedback, packBlocks, packZeroPoints } from "./blocks.ts";
 import { firstOdd, toNumbers, type Odd } from "./numbers.ts";
 import type { DType } from "@paligemma/core";
 import type { QuantizedFormat } from "@paligemma/weights";
@@ -10,8 +10,8 @@ export interface RowsJob {
   readonly bytes: Uint8Array;
   readonly width: number;
   readonly format: QuantizedFormat;
-  /** [width] */
-  readonly moments?: Float32Array;
+  /** See `feedbackFactors`. */
+  readonly factors?: Float32Array;
 }
 
 /** The same rows, as they stand in the parts of the quantised matrix. */
@@ -24,11 +24,13 @@ export interface QuantizedRows {
 }
 
 /** Quantises rows; where a number is none, says where. */
-export function quantizeRows({ dtype, bytes, width, format, moments }: RowsJob): QuantizedRows | { readonly odd: Odd } {
+export function quantizeRows({ dtype, bytes, width, format, factors }: RowsJob): QuantizedRows | { readonly odd: Odd } {
   const rows = toNumbers(dtype, bytes);
   const odd = firstOdd(rows);
   if (odd) return { odd };
-  const { scales, zeroPoints, squaredError, squaredNorm } = fitBlocks(rows, width, format, moments);
+  const { scales, zeroPoints, squaredError, squaredNorm } = factors
+    ? fitBlocksWithFeedback(rows, width, format, factors)
+    : fitBlocks(rows, width, format);
   return {
     data: packBlocks(rows, width, format, { scales, zeroPoints }),
     scales: new Uint8Array(scales.buffer as ArrayBuffer),

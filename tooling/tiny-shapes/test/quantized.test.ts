@@ -6,7 +6,7 @@ import { folder } from "@paligemma/tiny-shapes";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../tolerances.ts";
 import { evaluate, readScenes } from "../evaluation.ts";
-import { compareScores, writePrecision } from "../precisions.ts";
+import { calibrateOn, compareScores, writePrecision } from "../precisions.ts";
 import type { Scene } from "../score.ts";
 
 let root = "";
@@ -42,3 +42,13 @@ describe.each(["int8", "mixed", "int4"] as const)("tiny-shapes in %s", (dtype) =
     expect(1 - agreement).toBeLessThan(TOLERANCES[`quantization/${dtype} disagreement`]);
   }, 300_000);
 });
+
+it("int4: calibration with other scenes brings scores nearer", async () => {
+  const moments = await calibrateOn((await readScenes()).slice(-8));
+  const divergences: number[] = [];
+  for (const how of [{}, { moments }]) {
+    const { path } = await writePrecision(join(root, `int4-${divergences.length}`), { dtype: "int4", ...how });
+    divergences.push((await compareScores(path, scenes.slice(0, 10))).divergence);
+  }
+  expect(divergences[1]!).toBeLessThan(divergences[0]! * TOLERANCES["quantization/calibrated divergence"]);
+}, 300_000);

@@ -14,6 +14,8 @@ interface QuantizeFlags {
   readonly zeroPoints?: boolean;
   readonly vision: "keep" | "int8" | "int4";
   readonly threads?: number;
+  readonly calibrate?: string;
+  readonly calibrateLimit: number;
   readonly json?: boolean;
 }
 
@@ -22,6 +24,7 @@ export function quantizeCommand(): Command {
   return plainCommand("quantize", "write a model in 8 or 4 bits, smaller and faster on a CPU", [
     "quantize google/paligemma2-3b-mix-224 --dtype int8 --out bundle",
     "quantize path/to/checkpoint --dtype int4 --block-size 64 --out bundle",
+    "quantize path/to/checkpoint --dtype int4 --calibrate pictures --out bundle",
     "caption picture.jpg --model bundle",
   ])
     .argument("<model>", "folder, or owner/name[@revision] on the Hugging Face Hub")
@@ -42,6 +45,8 @@ export function quantizeCommand(): Command {
         .choices(["keep", "int8", "int4"])
         .default("keep"),
     )
+    .option("--calibrate <path>", "round for what the model meets in these pictures, or in this training data")
+    .option("--calibrate-limit <n>", "pictures or records that are looked at", wholeNumber(1), 64)
     .option("--threads <n>", "threads that compute (default: one per core)", wholeNumber(1, 1024))
     .option("--json", "print one JSON document")
     .action(async (model: string, { json, blockSize, zeroPoints, ...flags }: QuantizeFlags) => {

@@ -5,6 +5,7 @@ import type { QuantizedDType } from "@paligemma/quantization";
 import { quantizedFiles } from "@paligemma/quantization/node";
 import type { ModelFiles } from "@paligemma/weights";
 import { folderFiles } from "@paligemma/weights/node";
+import { calibrate as calibrateFiles, type CalibrateOptions, type CalibrationExample } from "../calibrate/calibrate.ts";
 import { readConfig } from "../files.ts";
 import { loadPaliGemma as loadFiles, type LoadOptions, type PaliGemma } from "../paligemma.ts";
 
@@ -32,14 +33,23 @@ export async function loadPaliGemma(
       "paligemma/option",
       "cacheFolder is for quantised weights; give dtype too, or leave it out",
     );
-  const given =
-    typeof from === "string"
-      ? await folderFiles(from)
-      : from instanceof URL
-        ? await folderFiles(fileURLToPath(from))
-        : from;
+  const given = await filesOf(from);
   const files = dtype === undefined ? given : await quantized(given, { ...options, dtype, cacheFolder });
   return await loadFiles<ImageSource>(files, { decodeImage, ...options });
+}
+
+/** As `calibrate` of `paligemma`, of a folder or files; pictures may be bytes, paths and file: URLs. */
+export async function calibrate(
+  from: string | URL | ModelFiles,
+  examples: Iterable<CalibrationExample<ImageSource>> | AsyncIterable<CalibrationExample<ImageSource>>,
+  options: CalibrateOptions<ImageSource>,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  return await calibrateFiles<ImageSource>(await filesOf(from), examples, { decodeImage, ...options });
+}
+
+async function filesOf(from: string | URL | ModelFiles): Promise<ModelFiles> {
+  if (from instanceof URL) return await folderFiles(fileURLToPath(from));
+  return typeof from === "string" ? await folderFiles(from) : from;
 }
 
 async function quantized(

@@ -2,6 +2,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
+import { feedbackFactors } from "../feedback.ts";
 import { notFinite } from "../numbers.ts";
 import type { BundlePlan, Piece } from "./bundle-plan.ts";
 import { Progression, readState, writeState, type ErrorSums } from "./bundle-state.ts";
@@ -118,13 +119,26 @@ async function writePiece(
   const { format, moments, matrix, firstRow, lastRow } = piece;
   const rowBytes = (ref.end - ref.start) / ref.shape[0]!;
   const bytes = await ref.source.read(ref.start + firstRow * rowBytes, ref.start + lastRow * rowBytes, signal);
-  const job = { dtype: ref.dtype, bytes, width: ref.shape[1]!, format, ...(moments && { moments }) };
+  const shared = moments && { factors: sharedFactors(moments) };
+  const job = { dtype: ref.dtype, bytes, width: ref.shape[1]!, format, ...shared };
   const made = await quantizing.quantize(thread, job);
   if ("odd" in made) throw notFinite(ref, firstRow, made.odd);
   await writeAt(output, made.data, piece.dataAt);
   await writeAt(output, made.scales, piece.scalesAt);
   if (made.zeroPoints) await writeAt(output, made.zeroPoints, piece.zeroPointsAt);
   return { matrix, squaredError: made.squaredError, squaredNorm: made.squaredNorm };
+}
+
+let latest: { readonly moments: Float32Array; readonly factors: Float32Array } | undefined;
+
+/** Computed once for the pieces of a matrix, in memory that threads share. */
+function sharedFactors(moments: Float32Array): Float32Array {
+  if (latest?.moments !== moments) {
+    const factors = new Float32Array(new SharedArrayBuffer(moments.byteLength));
+    factors.set(feedbackFactors(moments));
+    latest = { moments, factors };
+  }
+  return latest.factors;
 }
 
 /** Bytes that are read for a piece. */
