@@ -90,18 +90,19 @@ describe("the metric of a record", () => {
 });
 
 describe("the report", () => {
-  const line = (record: number, more: Partial<AnsweredLine>): Line => ({
-    record,
-    origin: { file: "a.jsonl", line: record + 1 },
-    image: `${record}.png`,
-    task: "answer",
-    metric: "exact",
-    prompt: "answer en is it?",
-    expected: ["yes"],
-    answer: "yes",
-    score: 1,
-    ...more,
-  });
+  const line = (record: number, more: { readonly [Key in keyof AnsweredLine]?: AnsweredLine[Key] | undefined }): Line =>
+    ({
+      record,
+      origin: { file: "a.jsonl", line: record + 1 },
+      image: `${record}.png`,
+      task: "answer",
+      metric: "exact",
+      prompt: "answer en is it?",
+      expected: ["yes"],
+      answer: "yes",
+      score: 1,
+      ...more,
+    }) as Line;
 
   it("counts captions of one picture as one image, and leaves right answers out of the worst", () => {
     const caption = { task: "caption", metric: "cider", prompt: "caption en", score: undefined } as const;
@@ -109,7 +110,7 @@ describe("the report", () => {
       line(0, { ...caption, image: "a.png", expected: ["a cat sits"], answer: "a cat sits here" }),
       line(1, { ...caption, image: "a.png", expected: ["a cat sits here"], answer: "a cat sits here" }),
       line(2, { ...caption, image: "b.png", expected: ["two dogs run"], answer: "a horse" }),
-    ] as Line[];
+    ];
     const report = reportOf(lines, 5);
     expect(report.tasks).toMatchObject([{ task: "caption", metric: "cider", records: 3 }]);
     expect(report.worst.map(({ record }) => record)).toEqual([2, 0]);
