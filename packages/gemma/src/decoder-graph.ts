@@ -39,8 +39,16 @@ export function hasWindow(c: GemmaConfig): boolean {
 }
 
 /**
- * One graph for prompt and single steps. Inputs:
- * `input_ids`, `position_ids` int64 [batch, tokens]; `mask` (and `sliding_mask`) [batch, 1, tokens, total];
+ * True where the graph has the position before the batch in everything but the mask, as the cache has: saves turning keys and
+ * values around in every run, but no fused attention takes it.
+ */
+export function hasPositionFirst(target: Target): boolean {
+  return !target.fused.has("Attention");
+}
+
+/**
+ * One graph for prompt and single steps. Inputs, in which batch and tokens change places where the target
+ * `hasPositionFirst`: `input_ids`, `position_ids` int64 [batch, tokens]; `mask` (and `sliding_mask`) [batch, 1, tokens, total];
  * `past.{i}.key`, `past.{i}.value` [past, batch, width]; `logit_rows` int64 [asked], rows of [batch · tokens];
  * with images also `image_features` [features, hidden], `image_index` int64 [batch, tokens] and `is_image` bool
  * [batch, tokens, 1]. Outputs: `logits` [asked, vocabulary], `next` int64 [asked], and the new rows
@@ -56,19 +64,27 @@ export function gemmaGraph(
     const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
     const { compute } = target;
-    const ids = g.input("input_ids", "int64", ["batch", "tokens"]);
-    const positions = g.input("position_ids", "int64", ["batch", "tokens"]);
+    const grid = hasPositionFirst(target) ? ["tokens", "batch"] : ["batch", "tokens"];
+    const ids = g.input("input_ids", "int64", grid);
+    const positions = g.input("position_ids", "int64", grid);
     const mask = g.input("mask", compute, ["batch", 1, "tokens", "total"]);
     const slidingMask = hasWindow(config) ? g.input("sliding_mask", compute, ["batch", 1, "tokens", "total"]) : mask;
     const cache = positionFirstCache(g, config);
     const rows = g.input("logit_rows", "int64", ["asked"]);
 
     let x = embedTokens(ids, w, config);
-    if (options.images) x = insertImages(x, config);
+    if (options.images) x = insertImages(x, config, grid);
     const rotary = gemmaRotary(g, config);
-    const hidden = gemma(x, w, config, { positions, rotary, mask, slidingMask, remember: cache.remember });
+    const hidden = gemma(x, w, config, {
+      positions,
+      rotary,
+      mask,
+      slidingMask,
+      positionFirst: hasPositionFirst(target),
+      remember: cache.remember,
+    });
 
-    const asked = gather(reshape(hidden, ["batch*tokens", config.hiddenSize]), rows);
+    const asked = gather(reshape(hidden, [grid.join("*"), config.hiddenSize]), rows);
     const logits = tokenScores(asked, root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
   });
@@ -92,11 +108,12 @@ function positionFirstCache(
     cacheNames(c).map((name) => [name, g.input(`past.${name}`, g.target.compute, ["past", "batch", width])]),
   );
   const outputs: Record<string, Value> = {};
-  const swap = (x: Value): Value => transpose(x, [1, 0, 2]); // [b, t, …] ⇄ [t, b, …]
+  // [b, t, …] ⇄ [t, b, …]
+  const swap = (x: Value): Value => (hasPositionFirst(g.target) ? x : transpose(x, [1, 0, 2]));
   const joined = (name: string, now: Value): Value => {
     const rows = swap(now);
     outputs[`present.${name}`] = rows;
-    return swap(concat([inputs.get(name)!, rows], 0, "total")); // [b, total, k · e]
+    return swap(concat([inputs.get(name)!, rows], 0, "total")); // [b, total, k · e], or as it is kept
   };
   return {
     outputs,
@@ -108,10 +125,10 @@ function positionFirstCache(
 }
 
 /** x with the rows of image tokens replaced by image features, which are not scaled. */
-function insertImages(x: Value, c: GemmaConfig): Value {
+function insertImages(x: Value, c: GemmaConfig, grid: readonly string[]): Value {
   const g = x.graph;
   const features = g.input("image_features", g.target.compute, ["features", c.hiddenSize]);
-  const index = g.input("image_index", "int64", ["batch", "tokens"]);
-  const isImage = g.input("is_image", "bool", ["batch", "tokens", 1]);
+  const index = g.input("image_index", "int64", grid);
+  const isImage = g.input("is_image", "bool", [...grid, 1]);
   return where(isImage, cast(gather(features, index), x.dtype), x);
 }

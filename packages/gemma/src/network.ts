@@ -26,6 +26,8 @@ export interface KeyValues {
 export interface Context {
   /** int64 [b, t]; the first real token of a row is 1. */
   readonly positions: Value;
+  /** Everything but the masks has t before b. */
+  readonly positionFirst?: boolean;
   readonly rotary: RotaryTables;
   /** Added to the scores, [b, 1, t, total]: 0 where a token may look. */
   readonly mask: Value;
@@ -84,6 +86,7 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     scale: c.queryPreAttnScalar ** -0.5,
     softcap: c.attnLogitSoftcapping,
     mask: c.layerTypes[layer] === "sliding_attention" ? context.slidingMask : context.mask,
+    positionFirst: context.positionFirst ?? false,
   });
   return linear(mixed, w.at("o_proj"), c.hiddenSize);
 }

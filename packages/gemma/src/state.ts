@@ -3,6 +3,7 @@ import { PaliGemmaError, fromFloat32, zeros, type NdArray } from "@paligemma/cor
 import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
 import { hasWindow } from "./decoder-graph.ts";
+import { gridOf, type Grid } from "./grid.ts";
 import { prefixLmMask } from "./mask.ts";
 
 const DEFAULT_ROOM = 64;
@@ -240,20 +241,21 @@ export class DecoderState implements TextState {
     await this.#cache.reserve(tokens);
 
     const { compute } = backend.target;
+    const grid = gridOf(backend.target, batch, tokens);
     const mask = { valid, tokens, compute, ...(types && { types }) };
     const feeds: Record<string, NdArray | Tensor> = {
       input_ids: int64(
-        [batch, tokens],
-        ids.flatMap((row) => row.map((id) => (id === this.#parts.imageTokenIndex ? 0 : id))),
+        grid.shape,
+        grid.inOrder(ids.flatMap((row) => row.map((id) => (id === this.#parts.imageTokenIndex ? 0 : id)))),
       ),
       position_ids: int64(
-        [batch, tokens],
-        ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!)),
+        grid.shape,
+        grid.inOrder(ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!))),
       ),
       mask: prefixLmMask(mask),
-      logit_rows: int64([asked.length], asked),
+      logit_rows: int64([asked.length], asked.map((row) => grid.place(row))),
       ...this.#cache.past(),
-      ...this.#images(ids, prompt),
+      ...this.#images(ids, prompt, grid),
       ...this.#weights,
     };
     if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
@@ -271,15 +273,14 @@ export class DecoderState implements TextState {
     return result;
   }
 
-  #images(ids: readonly number[][], prompt: CheckedPrompt | undefined): Record<string, NdArray | Tensor> {
+  #images(ids: readonly number[][], prompt: CheckedPrompt | undefined, grid: Grid): Record<string, NdArray | Tensor> {
     const { imageTokenIndex, backend, config } = this.#parts;
     if (imageTokenIndex === undefined) return {};
     const features = prompt?.features;
     let next = 0;
     const flat = ids.flat();
-    const isImage = Uint8Array.from(flat, (id) => (features && id === imageTokenIndex ? 1 : 0));
+    const isImage = flat.map((id) => (features && id === imageTokenIndex ? 1 : 0));
     const index = flat.map((_, i) => (isImage[i] ? next++ : 0));
-    const shape = [ids.length, ids[0]!.length];
     const { compute } = backend.target;
     return {
       image_features: features
@@ -287,8 +288,8 @@ export class DecoderState implements TextState {
           ? fromFloat32(features as NdArray<"float32">, compute)
           : features
         : zeros(compute, [1, config.hiddenSize]),
-      image_index: int64(shape, index),
-      is_image: { dtype: "bool", shape: [...shape, 1], data: isImage },
+      image_index: int64(grid.shape, grid.inOrder(index)),
+      is_image: { dtype: "bool", shape: [...grid.shape, 1], data: Uint8Array.from(grid.inOrder(isImage)) },
     };
   }
 }

@@ -52,6 +52,8 @@ export interface GraphModel {
 /** One operator to be added. */
 export interface NodeCall {
   readonly op: string;
+  /** What the node and its values are called after, instead of the operator. */
+  readonly called?: string;
   readonly domain?: "" | "com.microsoft";
   readonly inputs: readonly (Value | undefined)[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -138,7 +140,7 @@ export function buildGraph(
       initializers.set(tensorName, { name: tensorName, dtype, shape, ...(ref && { ref }) });
       return value(tensorName, { dtype, shape });
     },
-    node({ op, domain = "", inputs: operands, attributes = {}, outputs }) {
+    node({ op, called = op, domain = "", inputs: operands, attributes = {}, outputs }) {
       for (const operand of operands) {
         if (operand && operand.graph !== graph) {
           throw new PaliGemmaError(
@@ -147,7 +149,7 @@ export function buildGraph(
           );
         }
       }
-      const base = fresh(op);
+      const base = fresh(called);
       const made = outputs.map((type, i) => value(outputs.length === 1 ? base : `${base}:${i}`, type));
       nodes.push({
         op,

@@ -26,6 +26,7 @@ export {
   cast,
   div,
   geluTanh,
+  isAccumulation,
   mul,
   relu,
   scalar,

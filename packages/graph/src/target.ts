@@ -31,14 +31,15 @@ export const CPU: Target = {
 export const CUDA: Target = { ...CPU, name: "cuda" };
 
 /**
- * onnxruntime-web's WebGPU provider. No ai.onnx Attention there (it would run on the CPU), no bfloat16; attention over
- * few heads is written with plain operators, which is right on every adapter.
+ * onnxruntime-web's WebGPU provider on a device without subgroups, with which its MultiHeadAttention would be wrong on several
+ * adapters. No ai.onnx Attention there (it would run on the CPU), no bfloat16; attention with a mask or over few heads is
+ * written with plain operators.
  */
 export const WEBGPU: Target = {
   name: "webgpu",
   compute: "float32",
   stored: new Set<DType>(["float32"]),
-  fused: new Set(["SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+  fused: new Set(["MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
 };
 
 /** onnxruntime-web's WebAssembly provider. */

@@ -32,7 +32,13 @@ import { graphMask } from "./mask.ts";
  * What the files are written for: they do not know where they will run, so they use what the CPU, WebGPU and WebAssembly
  * providers of onnxruntime all have.
  */
-export const PORTABLE: Target = { ...WEBGPU, name: "transformers.js", stored: new Set(["float32", "float16"]) };
+export const PORTABLE: Target = {
+  ...WEBGPU,
+  name: "transformers.js",
+  stored: new Set(["float32", "float16"]),
+  // No MultiHeadAttention: transformers.js opens GPUs with subgroups, with which it gives wrong numbers on several.
+  fused: new Set(["SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+};
 
 const PROJECTOR = "multi_modal_projector.linear";
 // transformers.js fills `batch_size` when it makes empty caches, and takes any other name for 0.

@@ -11,6 +11,7 @@ import { scoped } from "./faults.ts";
 import type { GpuParts } from "./parts.ts";
 import { GpuSession } from "./session.ts";
 import { tellSizes } from "./sizes.ts";
+import { addWithinNorms } from "./skip-norms.ts";
 
 /** Tensors up to this size become constants of their graph: norms and biases, some megabytes of a whole model. */
 const INLINE_BYTES = 65_536;
@@ -29,7 +30,7 @@ export async function compileGpu(parts: GpuParts, model: GraphModel, options: Gp
   const onHeld = (bytes: number): void => void (counts.stagingBytesPeak = Math.max(counts.stagingBytesPeak, bytes));
   const stream = { ...options, onHeld };
   const inline = await readWeights(plan.inline, { ...stream, task: `read constants of ${model.name}` });
-  const { model: bound, sizes } = tellSizes(bindWeights(plan, inline));
+  const { model: bound, sizes } = tellSizes(addWithinNorms(bindWeights(plan, inline)));
   const { bytes } = encodeOnnx(bound, ({ name, start, end }) => ({
     location: name,
     offset: start,

@@ -1,6 +1,6 @@
 import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
-import { formatShape, type Value } from "../value.ts";
+import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
 import { matMul } from "./linear.ts";
 import { concat, gather, reshape, transpose } from "./shape.ts";
@@ -17,6 +17,8 @@ export interface AttentionOptions {
   readonly softcap?: number | null;
   /** Added to the scores: [batch, 1, queries, keys], 0 where a query may look. */
   readonly mask?: Value;
+  /** q, k, v and what comes out have the position before the batch: [queries, batch, …], [keys, batch, …]. No fused operator does. */
+  readonly positionFirst?: boolean;
 }
 
 /**
@@ -43,7 +45,7 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     const inner = { ...options, ...(mask && { mask: wide(mask) }) };
     return cast(attention(wide(q), wide(k), wide(v), inner), "float16");
   }
-  if (byHead) return plainAttention(q, k, v, options);
+  if (byHead || options.positionFirst) return plainAttention(q, k, v, options);
   if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
     return q.graph.node({
       op: "MultiHeadAttention",
@@ -78,23 +80,22 @@ function plainAttention(
   q: Value,
   k: Value,
   v: Value,
-  { heads, keyValueHeads, headDim, scale, softcap, mask }: AttentionOptions,
+  { heads, keyValueHeads, headDim, scale, softcap, mask, positionFirst = false }: AttentionOptions,
 ): Value {
   const g = q.graph;
-  const [batch, queries] = [q.shape[0]!, q.shape[1]!];
+  const [batch, queries] = positionFirst ? [q.shape[1]!, q.shape[0]!] : [q.shape[0]!, q.shape[1]!];
   const byHead = k.shape.length === 4;
-  const keys = k.shape[byHead ? 2 : 1]!;
+  const keys = k.shape[byHead ? 2 : positionFirst ? 0 : 1]!;
   const group = heads / keyValueHeads;
   const rows = typeof queries === "number" ? group * queries : `${group}*${queries}`;
-  const folded = reshape(transpose(reshape(q, [batch, queries, heads, headDim]), [0, 2, 1, 3]), [
-    batch,
-    keyValueHeads,
-    rows,
-    headDim,
-  ]);
-  const split = (x: Value): Value => reshape(x, [batch, keys, keyValueHeads, headDim]);
-  const kt = byHead ? transpose(k, [0, 1, 3, 2]) : transpose(split(k), [0, 2, 3, 1]);
-  const vt = byHead ? v : transpose(split(v), [0, 2, 1, 3]);
+  const apart = (x: Value, length: Dim, of: number): Value =>
+    reshape(x, positionFirst ? [length, batch, of, headDim] : [batch, length, of, headDim]);
+  const byHeads = positionFirst ? [1, 2, 0, 3] : [0, 2, 1, 3]; // → [batch, heads, length, headDim]
+  const folded = reshape(transpose(apart(q, queries, heads), byHeads), [batch, keyValueHeads, rows, headDim]);
+  const kt = byHead
+    ? transpose(k, [0, 1, 3, 2])
+    : transpose(apart(k, keys, keyValueHeads), positionFirst ? [1, 2, 3, 0] : [0, 2, 3, 1]);
+  const vt = byHead ? v : transpose(apart(v, keys, keyValueHeads), byHeads);
   let scores = matMul(mul(folded, scalar(g, scale, "float32")), kt);
   if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap, "float32"))), scalar(g, softcap, "float32"));
   if (mask) {
@@ -102,11 +103,8 @@ function plainAttention(
     scores = reshape(add(open, mask), [batch, keyValueHeads, rows, keys]);
   }
   const mixed = matMul(softmax(scores), vt);
-  return reshape(transpose(reshape(mixed, [batch, heads, queries, headDim]), [0, 2, 1, 3]), [
-    batch,
-    queries,
-    heads * headDim,
-  ]);
+  const open = transpose(reshape(mixed, [batch, heads, queries, headDim]), positionFirst ? [2, 0, 1, 3] : [0, 2, 1, 3]);
+  return reshape(open, [...q.shape.slice(0, 2), heads * headDim]);
 }
 
 /** Cosines and sines of rotary positions, in the arithmetic format: two tables [positions, headDim / 2]. */

@@ -1,6 +1,6 @@
 import { PaliGemmaError, fromFloat32, ndArray, type DType } from "@paligemma/core";
-import type { Graph } from "../graph.ts";
-import { formatShape, type Dim, type Shape, type Value } from "../value.ts";
+import type { Graph, Node } from "../graph.ts";
+import { formatShape, sameShape, type Dim, type Shape, type Value } from "../value.ts";
 
 /** Shape of two operands stretched over each other: trailing dimensions meet, 1 stretches. Throws `graph/shape`. */
 export function broadcast(op: string, a: Shape, b: Shape): Shape {
@@ -88,12 +88,25 @@ export function cast(x: Value, dtype: DType): Value {
   })[0]!;
 }
 
+const ACCUMULATION = "Accumulation";
+
 /**
- * sum + part, in the format of the sum. A sum over many layers is kept in float32 whatever the arithmetic: half precision
- * would round it at each, and Gemma's outgrows the range.
+ * sum + part, of one shape, in the format of the sum. A sum over many layers is kept in float32 whatever the arithmetic: half
+ * precision would round it at each, and Gemma's outgrows the range.
  */
 export function accumulate(sum: Value, part: Value): Value {
-  return add(sum, cast(part, sum.dtype));
+  if (!sameShape(sum.shape, part.shape))
+    throw new PaliGemmaError(
+      "graph/shape",
+      `accumulate: ${formatShape(sum.shape)} and ${formatShape(part.shape)} differ; only add stretches`,
+    );
+  const inputs = [sum, cast(part, sum.dtype)];
+  return sum.graph.node({ op: "Add", called: ACCUMULATION, inputs, outputs: [sum] })[0]!;
+}
+
+/** True for a node that `accumulate` made: its operands have one shape, which lets runtimes fuse it with a norm. */
+export function isAccumulation(node: Node): boolean {
+  return node.op === "Add" && node.name.startsWith(`${ACCUMULATION}_`);
 }
 
 /** A number as a scalar constant in the given format, the target's arithmetic format unless told. */
