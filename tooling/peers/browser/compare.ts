@@ -9,13 +9,12 @@ import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { parseConfig } from "@paligemma/config";
 import { writeExport } from "@paligemma/onnx/node";
 import { openCheckpoint } from "@paligemma/weights/node";
-import { build } from "vite";
 import { findChromium } from "../../browser/chromium.mjs";
+import { buildPages } from "./build-pages.ts";
 import { PARTIES, visit, type Party, type Visit } from "./visit.ts";
 import { serve } from "./serve.ts";
 import { table } from "./table.ts";
@@ -40,22 +39,10 @@ if (checkpoints.length === 0 || chromium === undefined) {
   process.exit(2);
 }
 
-const here = fileURLToPath(new URL(".", import.meta.url));
 const work = await mkdtemp(join(tmpdir(), "paligemma-compare-"));
 try {
   const site = join(work, "site");
-  await build({
-    root: here,
-    base: "./",
-    logLevel: "warn",
-    resolve: { conditions: ["@paligemma/source", "module", "browser", "production"] },
-    build: {
-      outDir: site,
-      target: "esnext",
-      chunkSizeWarningLimit: 4000,
-      rolldownOptions: { input: PARTIES.map((party) => join(here, `${party}.html`)) },
-    },
-  });
+  await buildPages(site, PARTIES);
   const their = createRequire(createRequire(import.meta.url).resolve("@huggingface/transformers"));
   const runtime = dirname(their.resolve("onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs"));
   for (const checkpoint of checkpoints) await compare(resolve(checkpoint), { site, runtime });
