@@ -35,7 +35,11 @@ window.go = async (folder) => {
     ? {}
     : ((await (await fetch(at(index))).json()) as { weight_map: Record<string, string> }).weight_map;
   const paths = single ? ["model.safetensors"] : [index, ...new Set(Object.values(map))];
-  const checkpoint = await openModel({ paths: new Set(paths), open: (path) => urlSource(at(path)) } as never);
+  const checkpoint = await openModel({
+    name: folder,
+    paths: new Set(paths),
+    open: (path) => urlSource(at(path)),
+  });
   const model = await createModel({ config, checkpoint, backend });
   await tell("load and compile");
 
