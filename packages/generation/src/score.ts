@@ -1,5 +1,6 @@
 import { checkLogits, rowOf } from "./check-source.ts";
 import { PaliGemmaError } from "./errors.ts";
+import { nearest } from "./nearest.ts";
 import { logSumExp } from "./numbers.ts";
 import type { LogitsSource } from "./source.ts";
 
@@ -34,6 +35,7 @@ interface Branch {
 }
 
 const DEFAULT_ROWS = 64;
+const NAMES = ["eosTokenId", "by", "maxRows", "signal"] as const satisfies readonly (keyof ScoreOptions)[];
 
 /**
  * How likely each of some answers is after what the source has taken in, for every row of the source, best first.
@@ -46,6 +48,7 @@ export async function score(
   options: ScoreOptions = {},
 ): Promise<readonly (readonly ScoredAnswer[])[]> {
   const { eosTokenId, by = "sum", maxRows = DEFAULT_ROWS, signal } = options;
+  checkNames(options, by);
   const whole = answers.map((answer) => (eosTokenId === undefined ? [...answer] : [...answer, eosTokenId]));
   if (whole.length === 0 || whole.some((answer) => answer.length === 0)) {
     throw new PaliGemmaError(
@@ -84,6 +87,19 @@ export async function score(
     }
   }
   return scores.map((row) => ranked(row, by));
+}
+
+function checkNames(options: ScoreOptions, by: string): void {
+  const unknown = Object.keys(options).find((key) => !(NAMES as readonly string[]).includes(key));
+  if (unknown !== undefined) {
+    const meant = nearest(unknown, NAMES);
+    throw new PaliGemmaError(
+      "generation/option",
+      `${unknown} is not an option of score${meant === undefined ? "" : `; did you mean ${meant}?`}`,
+    );
+  }
+  if (by !== "sum" && by !== "mean")
+    throw new PaliGemmaError("generation/option", `by is ${JSON.stringify(by)}, allowed is "sum" or "mean"`);
 }
 
 /** Goes down the tree of all answers, one token of each branch per run; a token after which nothing follows is not fed. */

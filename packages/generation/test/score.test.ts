@@ -46,6 +46,11 @@ describe("score", () => {
     expect(source.counts).toMatchObject({ advance: 2, tokens: 2 });
   });
   test("what cannot be scored is an error", async () => {
+    const wrong = (options: object): Promise<unknown> => score(hashSource([[1]], 8), [[2]], options);
+    await expect(wrong({ eosTokenID: 1 })).rejects.toThrow(
+      /eosTokenID is not an option of score; did you mean eosTokenId/,
+    );
+    await expect(wrong({ by: "max" })).rejects.toThrow(/by is "max", allowed is "sum" or "mean"/);
     await expect(score(hashSource([[3]], VOCABULARY), [])).rejects.toThrow(/answers are at least one/);
     await expect(score(hashSource([[3]], VOCABULARY), [[]])).rejects.toThrow(/answers are at least one/);
     await expect(score(hashSource([[3]], VOCABULARY), [[99]])).rejects.toThrow(/an answer has the token 99/);

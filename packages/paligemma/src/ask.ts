@@ -19,6 +19,8 @@ export interface FindOptions extends AnswerOptions {
    * your own takes its place.
    */
   readonly constrained?: boolean;
+  /** Whether each object comes with its `confidence`: the model's own probabilities, which are no calibrated scores. */
+  readonly confidences?: boolean;
   /**
    * Whether all labels stand in one prompt. Default: true for `detect`; false for `segment`, which asks for each label in a
    * prompt of its own, as a batch, and joins the answers: models give several objects' masks better so.
@@ -37,6 +39,8 @@ export interface Answer {
   readonly score?: number;
   /** With `outputScores`: log-probability of each token. */
   readonly tokenScores?: readonly number[];
+  /** With `outputDistributions`: log-probabilities of its range of ids, per token. */
+  readonly distributions?: readonly Float32Array[];
 }
 
 /** A piece of an answer being written. */

@@ -15,6 +15,8 @@ export {
 } from "./paligemma.ts";
 export type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
 export { IGNORE_INDEX } from "./loss.ts";
+export type { FoundObject } from "./confidences.ts";
+export type { RankedAnswer, ScoreAnswersOptions } from "./score-answers.ts";
 export { prompts } from "./prompts.ts";
 export { calibrate, type CalibrateOptions, type CalibrationExample } from "./calibrate/calibrate.ts";
 export { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";

@@ -4,24 +4,20 @@ import { PaliGemmaError } from "@paligemma/core";
 import { generate, stream, type Generated, type GenerateOptions } from "@paligemma/generation";
 import { detections, segments, type Constraint, type Vocabulary } from "@paligemma/generation/constraints";
 import { placeSegments, type MaskDecoder, type Segment as MaskedObject } from "@paligemma/masks";
-import {
-  formatDetections,
-  markupIds,
-  parseDetectionIds,
-  type ParsedDetection,
-  type ParsedDetections,
-} from "@paligemma/parsers";
+import { formatDetections, markupIds, parseDetectionIds, type ParsedDetections } from "@paligemma/parsers";
 import type { ExportDType } from "@paligemma/onnx";
 import { createTextStream, type ImageLike, type ModelInputs, type Processor } from "@paligemma/processor";
 import type { Adapter, ModelFiles } from "@paligemma/weights";
 import type { AdapterSet } from "./adapters.ts";
 import type { Answer, AnswerOptions, Ask, FindOptions, Picture, Piece } from "./ask.ts";
+import { recording, withConfidences, type FoundObject } from "./confidences.ts";
 import { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";
 import type { ForwardInputs, ForwardOptions, ForwardOutputs } from "./forward.ts";
 import type { PaliGemmaModel } from "./model.ts";
 import { joinFound, type FoundPart } from "./join-found.ts";
 import { openNetworks } from "./open-networks.ts";
 import { prompts } from "./prompts.ts";
+import { scoreAnswers, type RankedAnswer, type ScoreAnswersOptions } from "./score-answers.ts";
 import { vocabularyOf } from "./vocabulary.ts";
 
 /** New tokens at most where the caller does not say: enough for 30 objects, or a long caption. */
@@ -37,12 +33,13 @@ export interface LanguageOption {
 }
 
 /** Boxes that were found, in the order of the answer, and the answer itself. */
-export interface Detections extends ParsedDetections {
+export interface Detections extends Omit<ParsedDetections, "items"> {
+  readonly items: readonly FoundObject[];
   readonly text: string;
 }
 
 /** One object with its mask over the whole picture. */
-export type Segment = MaskedObject<ParsedDetection & { readonly codes: readonly number[] }>;
+export type Segment = MaskedObject<FoundObject & { readonly codes: readonly number[] }>;
 
 /** Objects with masks, in the order of the answer; boxes without a whole mask, and other text, are in `rest`. */
 export interface Segments extends Omit<ParsedDetections, "items"> {
@@ -80,6 +77,8 @@ export interface PaliGemma<Source = never> extends AsyncDisposable {
   generate(ask: Ask<Source>, options?: AnswerOptions): Promise<Answer>;
   /** The answers to several, as one batch: answer i is what ask i alone would get. */
   generate(asks: readonly Ask<Source>[], options?: AnswerOptions): Promise<readonly Answer[]>;
+  /** Given answers to a question, likeliest first: the prompt runs once, whatever their number. */
+  score(ask: Ask<Source>, answers: readonly string[], options?: ScoreAnswersOptions): Promise<readonly RankedAnswer[]>;
   /** The same while it is written. */
   stream(ask: Ask<Source> | readonly Ask<Source>[], options?: AnswerOptions): AsyncIterable<Piece>;
   /** What is in the picture, in a sentence. */
@@ -120,6 +119,16 @@ export interface LoadOptions<Source = never> extends CompileOptions {
    * have one adapter for good, merge it instead (`mergeAdapter` of `@paligemma/weights`): that is faster.
    */
   readonly adapters?: Readonly<Record<string, Adapter | ModelFiles>>;
+  /**
+   * Bytes of features of the pictures seen last that stay on the device, so that asking again about a picture does not encode it
+   * again. Default 64 MiB, which is 32 pictures of 224 pixels; 0 for none. Of a checkpoint only.
+   */
+  readonly visionCacheBytes?: number;
+  /**
+   * Bytes of keys and values of the prompts run last that stay on the device, so that the very same prompt about the very same
+   * pictures (another draw, another constraint) does not run again. Default 0: none. Of a checkpoint only.
+   */
+  readonly promptCacheBytes?: number;
 }
 
 /**
@@ -188,13 +197,15 @@ function paligemma<Source>(
   async function answers(asks: readonly Ask<Source>[], options: AnswerOptions): Promise<Answer[]> {
     const inputs = await prepare(asks, options.signal);
     using state = await start(inputs, options);
-    const { sequences, stoppedBy, scores, tokenScores } = await generate(state, answerOptions(inputs, options));
+    const result = await generate(state, answerOptions(inputs, options));
+    const { sequences, stoppedBy, scores, tokenScores, distributions } = result;
     return sequences.map((tokens, i) => ({
       text: processor().decode(tokens, { skipSpecialTokens: true }),
       tokens,
       stoppedBy: stoppedBy[i]!,
       ...(scores && { score: scores[i]! }),
       ...(tokenScores && { tokenScores: tokenScores[i]! }),
+      ...(distributions && { distributions: distributions[i]! }),
     }));
   }
 
@@ -259,10 +270,10 @@ function paligemma<Source>(
     picture: Picture<Source>,
     task: "detect" | "segment",
     labels: readonly string[],
-    { constrained = true, together = task === "detect", ...options }: FindOptions,
+    { constrained = true, confidences = false, together = task === "detect", ...options }: FindOptions,
   ): Promise<{ readonly image: ImageLike; readonly found: Detections }> {
     prompts[task](labels); // labels that cannot be asked for are errors before any work
-    for (const [name, value] of Object.entries({ constrained, together }))
+    for (const [name, value] of Object.entries({ constrained, confidences, together }))
       if (typeof value !== "boolean")
         throw new PaliGemmaError("paligemma/option", `${name} is ${String(value)}; it is true or false`);
     const groups = together ? [labels] : [...new Set(labels.map((label) => label.trim()))].map((label) => [label]);
@@ -275,12 +286,19 @@ function paligemma<Source>(
       const batch = groups.slice(at, at + PROMPTS_AT_ONCE);
       const found = await answers(
         batch.map((group) => ({ image, prompt: prompts[task](group) })),
-        { ...(constrained && { constraint: batch.map((group) => constraintTo(task, group)) }), ...options },
+        {
+          ...(constrained && { constraint: batch.map((group) => constraintTo(task, group)) }),
+          ...options,
+          ...(confidences && recording(own.tokenizer)),
+        },
       );
-      for (const [i, { text, tokens }] of found.entries()) {
+      for (const [i, answer] of found.entries()) {
         // Of several answers to one prompt, the best stands first.
         if (i % (found.length / batch.length) > 0) continue;
-        parts.push({ text, length: tokens.length, found: parseDetectionIds(tokens, image, { decode, markup }) });
+        const { text, tokens } = answer;
+        const parsed = parseDetectionIds(tokens, image, { decode, markup });
+        const rated = confidences ? withConfidences(parsed, answer, own.tokenizer, config.eosTokenIds) : parsed;
+        parts.push({ text, length: tokens.length, found: rated });
       }
     }
     return { image, found: joinFound(parts) };
@@ -306,6 +324,11 @@ function paligemma<Source>(
     },
     constraintTo,
     generate: generateAnswers,
+    async score(asked, list, options = {}) {
+      const inputs = await prepare([asked], options.signal);
+      using state = await start(inputs, options);
+      return await scoreAnswers(state, list, processor().tokenizer, config.eosTokenIds[0]!, options);
+    },
     stream: pieces,
     caption: async (picture, options = {}) =>
       (await ask(picture, prompts.caption(options.language ?? "en"), options)).text,
@@ -318,7 +341,7 @@ function paligemma<Source>(
       const masks = await codec();
       const { image, found } = await find(picture, "segment", labels, options);
       const whole = found.items.filter(
-        (item): item is ParsedDetection & { codes: readonly number[] } => item.codes !== undefined,
+        (item): item is FoundObject & { codes: readonly number[] } => item.codes !== undefined,
       );
       const boxes = found.items.filter((item) => item.codes === undefined).map((item) => formatDetections([item]));
       const rest = [...boxes, found.rest].filter((part) => part !== "").join("\n");

@@ -83,3 +83,44 @@ describe("detect and segment", () => {
     for (const [i, row] of constrained.entries()) expect(row.right).toBeGreaterThanOrEqual(free[i]!.right);
   });
 });
+
+describe("how sure the model is", () => {
+  it("score ranks given answers as the model's own probabilities do, and the right one first", async () => {
+    let right = 0;
+    const asked = scenes.slice(0, 12);
+    for (const scene of asked) {
+      const task = scene.tasks.find(({ prefix }) => prefix.startsWith("answer en how many"))!;
+      const ask = { image: picture(scene), prompt: task.prefix };
+      const answers = ["zero", "one", "two", "three", "no idea"];
+      const ranked = await model.score(ask, answers);
+      expect(new Set(ranked.map(({ index }) => index))).toEqual(new Set([0, 1, 2, 3, 4]));
+      expect(ranked.every(({ text, index }) => text === answers[index])).toBe(true);
+      expect(ranked.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 5);
+      const { text, score } = await model.generate(ask, { outputScores: true });
+      expect(ranked[0]!.score).toBeCloseTo(score!, 3);
+      if (ranked[0]!.text === text && text === task.suffix) right++;
+    }
+    expect(right).toBeGreaterThanOrEqual(asked.length - 1);
+    await expect(model.score({ image: picture(asked[0]!), prompt: "answer en x" }, [])).rejects.toThrow(/at least one/);
+  });
+
+  it("detect gives each object its confidence when asked, and the same objects", async () => {
+    const sure: number[] = [];
+    for (const scene of scenes.slice(0, 12)) {
+      const plain = await model.detect(picture(scene), SHAPES);
+      const { items } = await model.detect(picture(scene), SHAPES, { confidences: true });
+      expect(items).toMatchObject(plain.items);
+      expect(items).toHaveLength(plain.items.length);
+      for (const { confidence } of items) {
+        const { label, object, coordinates, entropies } = confidence!;
+        for (const probability of [label, object, ...coordinates]) {
+          expect(probability).toBeGreaterThan(0);
+          expect(probability).toBeLessThanOrEqual(1 + 1e-6);
+        }
+        for (const entropy of entropies) expect(entropy).toBeLessThanOrEqual(Math.log(1024) + 1e-6);
+        sure.push(label);
+      }
+    }
+    expect(sure.reduce((a, b) => a + b, 0) / sure.length).toBeGreaterThan(0.8);
+  });
+});
