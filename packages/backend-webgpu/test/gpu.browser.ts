@@ -121,6 +121,41 @@ describe("weights", () => {
     expect(inUse - (await backend.stats()).bufferBytesNow).toBeGreaterThanOrEqual(loaded);
   });
 
+  test("loading holds one read and one converted part in JavaScript, and nothing of the weights in WebAssembly", async () => {
+    const bytes = 64 * 2 ** 20;
+    const halves = new Uint8Array(2 ** 23);
+    let reads = 0;
+    const source = {
+      name: "zeros",
+      size: bytes,
+      read: (start: number, end: number) => {
+        reads++;
+        return Promise.resolve(halves.slice(0, end - start));
+      },
+    };
+    const shape = [64, bytes / 2 / 64];
+    const ref: TensorRef = { name: "a.weight", dtype: "bfloat16", shape, source, start: 0, end: bytes };
+    const from: Checkpoint = {
+      tensors: new Map([["a.weight", ref]]),
+      metadata: {},
+      read: () => Promise.reject(new Error("not used")),
+    };
+    await using fresh = await createWebGpuBackend();
+    // The runtime's own start is over.
+    await (await fresh.compile(network(checkpoint(["a.weight"], 512).checkpoint, 512))).dispose();
+    const before = await fresh.stats();
+    const session = await fresh.compile(network(from, shape[1]!));
+    const after = await fresh.stats();
+    expect(after.bufferBytesNow - before.bufferBytesNow).toBeGreaterThanOrEqual(2 * bytes);
+    expect(reads).toBeGreaterThanOrEqual(bytes / 2 ** 23);
+    // A read of 8 MiB, and a part of 4 MiB as float32.
+    expect(after.stagingBytesPeak).toBeGreaterThan(0);
+    expect(after.stagingBytesPeak).toBeLessThanOrEqual(16 * 2 ** 20);
+    expect(after.wasmHeapBytes).toBeGreaterThan(0);
+    expect(after.wasmHeapBytes - before.wasmHeapBytes).toBeLessThan(2 ** 20);
+    await session.dispose();
+  });
+
   test("a graph whose weights cannot be read leaves nothing behind, and can be compiled later", async () => {
     const { checkpoint: from } = checkpoint(["a.weight"], 256 * 33);
     const [ref] = from.tensors.values();

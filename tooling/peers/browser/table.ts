@@ -19,7 +19,7 @@ const ROWS: readonly (readonly [string, number, (visit: Visit) => number])[] = [
   ["downloaded, MB", 2, (v) => v.downloaded / 1e6],
   ["of which model, MB", 2, (v) => v.modelBytes / 1e6],
   ["WebAssembly memory, MB", 1, (v) => v.wasmBytes / 1e6],
-  ["JavaScript heap at most, MB", 1, (v) => v.heapBytes / 1e6],
+  ["heap at most (JavaScript, array buffers, WebAssembly), MB", 1, (v) => v.heapBytes / 1e6],
   ["page's process at most, MB", 0, (v) => v.rendererBytes / 1e6],
   ["GPU process at most, MB", 0, (v) => v.gpuBytes / 1e6],
 ];

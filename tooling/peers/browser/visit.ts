@@ -13,7 +13,7 @@ export interface Visit extends Told {
   /** Bytes over the network: the page and its scripts, the runtime, the model. */
   readonly downloaded: number;
   readonly modelBytes: number;
-  /** Largest size of the JavaScript heap that was seen while loading, array buffers not counted. */
+  /** Largest size of the JavaScript heap that was seen, with array buffers and WebAssembly memories. */
   readonly heapBytes: number;
   /** Most memory that the page's process and the GPU's process had. */
   readonly rendererBytes: number;
@@ -53,13 +53,12 @@ export async function visit(party: Party, server: Counting, executablePath: stri
     await page.goto(`${server.address}site/${party}.html`);
     await page.waitForFunction(() => "ask" in window);
     const session = await page.context().newCDPSession(page);
-    await session.send("Performance.enable");
     let heapBytes = 0;
     const sample = async (): Promise<void> => {
-      const { metrics } = await session.send("Performance.getMetrics");
-      heapBytes = Math.max(heapBytes, metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? 0);
+      const { usedSize, backingStorageSize } = await session.send("Runtime.getHeapUsage");
+      heapBytes = Math.max(heapBytes, usedSize + backingStorageSize);
     };
-    const timer = setInterval(() => void sample().catch(() => undefined), 250);
+    const timer = setInterval(() => void sample().catch(() => undefined), 100);
     const told = await page.evaluate((what) => window.ask(what), asked);
     clearInterval(timer);
     if (errors.length > 0) throw new Error(errors.join("; "));
