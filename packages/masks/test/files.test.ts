@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
@@ -95,6 +97,29 @@ describe("files", () => {
     let folder = "";
     beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), "masks-"))));
     afterAll(() => rm(folder, { recursive: true }));
+    it("reads an address, in pieces as they come, and warns of a file that is not the official one", async () => {
+      const file = writeSafetensors(tensors, "float16");
+      const server = createServer((_, response) => {
+        for (let at = 0; at < file.length; at += 1_000_000) response.write(file.subarray(at, at + 1_000_000));
+        response.end();
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      try {
+        const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/codec.safetensors`;
+        for (const source of [address, new URL(address)]) {
+          const warned: string[] = [];
+          const codec = await loadMaskCodec(source, { onWarning: (warning) => warned.push(warning) });
+          expect(codec.canEncode).toBe(true);
+          expect(codec.sha256).toBe(createHash("sha256").update(file).digest("hex"));
+          expect(codec.warnings).toEqual(warned);
+          expect(warned.join()).toContain(`the codec's file has SHA-256 ${codec.sha256}, expected 5586010257b8536d`);
+        }
+      } finally {
+        server.close();
+        server.closeAllConnections();
+      }
+    });
+
     it("loads by path", async () => {
       const path = join(folder, "codec.npz");
       await writeFile(path, zip(names.map(member)));
