@@ -67,6 +67,4 @@ export const TOLERANCES = {
   "drawing/visible": 0.6,
   /** Colours of two labels as colour-blind eyes see them, at least: ΔE of 1976, of which 2.3 is just noticeable. */
   "drawing/colours apart": 8,
-  /** Colours of two labels as colour-blind eyes see them, at least: ΔE of 1976, of which 2.3 is just noticeable. */
-  "drawing/colours apart": 8,
 } as const;
