@@ -1,70 +1,78 @@
-// Checkpoints of one model side by side, such as a bfloat16 one and its quantised bundles: load, prompt, tokens, memory.
-//   node --conditions=@paligemma/source --import tsx tooling/bench/speed.ts FOLDER… [--rounds 3] [--tokens 24] [--threads N]
-// Each round runs every folder once, each in a process of its own (tooling/gpu/benchmark.ts), so that what else the machine
-// does meets all of them. Prints medians, the spread of the token times, and ratios to the first folder, as Markdown.
+// Engines side by side on one model and one prompt: ours in every precision, Hugging Face transformers on PyTorch's CPU, and
+// the machine's own limits, each in a process of its own. See docs/performance.md.
+//   node --conditions=@paligemma/source --import tsx tooling/bench/speed.ts --out RESULTS.jsonl --checkpoint FOLDER
+//     [--int8 FOLDER] [--int4 FOLDER] [--python PYTHON] [--rounds 3] [--tokens 24] [--repeats 3] [--threads 2]
+//     [--only limits,float32,int8,int4,torch-float32,torch-bfloat16]
+// Adds a line to RESULTS.jsonl for each run, so that a run that was cut into pieces (--only) goes on where it was; rounds are
+// taken in turn, so that what else the machine does meets all. Then, or with --report alone, prints the tables as Markdown.
 import { execFile } from "node:child_process";
-import { basename, resolve } from "node:path";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { report, type Line } from "./speed-report.ts";
 
-interface Run {
-  readonly loadSeconds: number;
-  readonly promptSeconds: number;
-  readonly promptTokens: number;
-  readonly tokenMilliseconds: number;
-  readonly peakMemoryMegabytes: number;
-}
-
-const { values, positionals: folders } = parseArgs({
-  allowPositionals: true,
+const { values } = parseArgs({
   options: {
+    out: { type: "string" },
+    checkpoint: { type: "string" },
+    int8: { type: "string" },
+    int4: { type: "string" },
+    python: { type: "string" },
     rounds: { type: "string", default: "3" },
     tokens: { type: "string", default: "24" },
-    threads: { type: "string" },
+    repeats: { type: "string", default: "3" },
+    batch: { type: "string", default: "1" },
+    threads: { type: "string", default: "2" },
+    only: { type: "string" },
+    report: { type: "boolean", default: false },
   },
 });
-const rounds = Number(values.rounds);
-if (folders.length === 0 || !(Number.isInteger(rounds) && rounds > 0)) {
-  console.error("usage: speed.ts FOLDER… [--rounds 3] [--tokens 24] [--threads N]");
+const { out, checkpoint, python, threads, tokens, repeats, batch } = values;
+if (out === undefined || (checkpoint === undefined && !values.report)) {
+  console.error(
+    "usage: speed.ts --out RESULTS.jsonl --checkpoint FOLDER [--int8 FOLDER] [--int4 FOLDER] [--python PYTHON]",
+  );
+  process.exit(2);
+}
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const node = (script: string, ...rest: string[]): readonly string[] => [
+  process.execPath,
+  ...process.execArgv,
+  here(script),
+  ...rest,
+];
+const common = ["--tokens", tokens, "--repeats", repeats, "--batch", batch, "--threads", threads];
+const ours = (folder: string | undefined): readonly string[] | undefined =>
+  folder === undefined ? undefined : node("../gpu/benchmark.ts", folder, ...common);
+const torch = (dtype: string): readonly string[] | undefined =>
+  python === undefined ? undefined : [python, here("speed.py"), checkpoint!, "--dtype", dtype, ...common];
+
+const engines = new Map<string, readonly string[] | undefined>([
+  ["limits", node("../gpu/limits.ts", "--threads", threads)],
+  ["float32", ours(checkpoint)],
+  ["int8", ours(values.int8)],
+  ["int4", ours(values.int4)],
+  ["torch-bfloat16", torch("bfloat16")],
+  ["torch-float32", torch("float32")],
+]);
+const wanted = values.only?.split(",") ?? [...engines.keys()];
+const unknown = wanted.filter((name) => !engines.has(name));
+if (unknown.length > 0) {
+  console.error(`--only: ${unknown.join(", ")} is none of ${[...engines.keys()].join(", ")}`);
   process.exit(2);
 }
 
 const execute = promisify(execFile);
-const benchmark = fileURLToPath(new URL("../gpu/benchmark.ts", import.meta.url));
-const runs = new Map<string, Run[]>(folders.map((folder) => [folder, []]));
-for (let round = 0; round < rounds; round++) {
-  for (const [folder, own] of runs) {
-    const threads = values.threads === undefined ? [] : ["--threads", values.threads];
-    const { stdout } = await execute(process.execPath, [
-      ...process.execArgv,
-      benchmark,
-      resolve(folder),
-      "--tokens",
-      values.tokens,
-      ...threads,
-    ]);
-    own.push(JSON.parse(stdout) as Run);
-    console.error(`round ${round + 1}: ${stdout.trim()}`);
+for (let round = 0; !values.report && round < Number(values.rounds); round++) {
+  for (const name of wanted) {
+    const command = engines.get(name);
+    if (!command) continue;
+    const { stdout } = await execute(command[0]!, command.slice(1), { maxBuffer: 2 ** 24 });
+    const line: Line = { name, at: new Date().toISOString(), ...(JSON.parse(stdout) as object) };
+    appendFileSync(out, `${JSON.stringify(line)}\n`);
+    console.error(JSON.stringify(line));
   }
 }
-
-const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
-const of = (folder: string, what: keyof Run): number => median(runs.get(folder)!.map((run) => run[what]));
-const [first] = folders;
-console.log("| checkpoint | load, s | prompt, s | × | token, ms (least – most) | tokens/s | × | peak memory, GB |");
-console.log("|---|---|---|---|---|---|---|---|");
-for (const folder of folders) {
-  const [prompt, token] = [of(folder, "promptSeconds"), of(folder, "tokenMilliseconds")];
-  const times = runs.get(folder)!.map((run) => run.tokenMilliseconds);
-  const cells = [
-    basename(resolve(folder)),
-    of(folder, "loadSeconds").toFixed(1),
-    prompt.toFixed(2),
-    (of(first!, "promptSeconds") / prompt).toFixed(2),
-    `${token.toFixed(0)} (${Math.min(...times).toFixed(0)} – ${Math.max(...times).toFixed(0)})`,
-    (1000 / token).toFixed(1),
-    (of(first!, "tokenMilliseconds") / token).toFixed(2),
-    (of(folder, "peakMemoryMegabytes") / 1000).toFixed(1),
-  ];
-  console.log(`| ${cells.join(" | ")} |`);
-}
+const lines = existsSync(out) ? readFileSync(out, "utf8").trim().split("\n") : [];
+console.log(report(lines.map((line) => JSON.parse(line) as Line)));

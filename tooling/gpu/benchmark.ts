@@ -1,4 +1,5 @@
 // Loads a checkpoint, answers one prompt with one picture, and prints what it took as one line of JSON; see README.md.
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -16,12 +17,17 @@ const { values, positionals } = parseArgs({
     threads: { type: "string" },
     cache: { type: "string" },
     tokens: { type: "string", default: "20" },
+    batch: { type: "string", default: "1" },
+    repeats: { type: "string", default: "1" },
   },
 });
 const [folder] = positionals;
-const tokens = Number(values.tokens);
-if (folder === undefined || !["cpu", "cuda"].includes(values.device) || !(Number.isInteger(tokens) && tokens > 0)) {
-  console.error("usage: benchmark.ts FOLDER [--device cpu|cuda] [--threads N] [--cache FOLDER] [--tokens 20]");
+const [tokens, batch, repeats] = [Number(values.tokens), Number(values.batch), Number(values.repeats)];
+const isCount = (n: number): boolean => Number.isInteger(n) && n > 0;
+if (folder === undefined || !["cpu", "cuda"].includes(values.device) || ![tokens, batch, repeats].every(isCount)) {
+  console.error(
+    "usage: benchmark.ts FOLDER [--device cpu|cuda] [--threads N] [--cache FOLDER] [--tokens 20] [--batch 1] [--repeats 1]",
+  );
   process.exit(2);
 }
 const options: NodeBackendOptions = {
@@ -57,24 +63,53 @@ const checkpoint = await openCheckpoint(folder);
 const [model, load] = await timed(() => createModel({ config, checkpoint, backend }));
 
 const { numChannels, imageSize } = config.vision;
-const picture = new Float32Array(numChannels * imageSize * imageSize).map((_, i) => Math.sin(i));
-const pixelValues = ndArray("float32", [1, numChannels, imageSize, imageSize], picture);
+const pixels = numChannels * imageSize * imageSize;
+const picture = new Float32Array(batch * pixels).map((_, i) => Math.sin(i % pixels));
+const pixelValues = ndArray("float32", [batch, numChannels, imageSize, imageSize], picture);
 const prompt = [...Array.from({ length: config.numImageTokens }, () => config.imageTokenIndex), 2, 10, 11, 12, 108];
-const inputIds = ndArray("int64", [1, prompt.length], BigInt64Array.from(prompt, BigInt));
+const ids = Array.from({ length: batch }, () => prompt).flat();
+const inputIds = ndArray("int64", [batch, prompt.length], BigInt64Array.from(ids, BigInt));
+
+/** Resident memory now, in MB, and how much of it is no mapped file; undefined where the system does not tell. */
+function resident(): { readonly all: number; readonly own: number } | undefined {
+  if (process.platform !== "linux") return undefined;
+  const status = readFileSync("/proc/self/status", "utf8");
+  const of = (key: string): number => Math.round(Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024);
+  return { all: of("VmRSS"), own: of("RssAnon") };
+}
 
 const steps: number[] = [];
-let prefill = 0;
+const prefills: number[] = [];
+let chosen: readonly number[] = [];
+// Of a step, what did not pass inside of the runtime: messages between threads, masks, positions, bookkeeping.
+const ours: number[] = [];
 const late = await lateness(async () => {
-  const [state, milliseconds] = await timed(() =>
-    model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 }),
-  );
-  prefill = milliseconds;
-  // The first token is in the prompt's scores already.
-  await state.advanceGreedy(1, []);
-  for (let i = 1; i < tokens; i++) steps.push((await timed(() => state.advanceGreedy(1, [])))[1]);
-  state.dispose();
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    const [state, milliseconds] = await timed(() =>
+      model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 }),
+    );
+    prefills.push(milliseconds);
+    if (repeat > 0) {
+      state.dispose();
+      continue;
+    }
+    // The first token is in the prompt's scores already.
+    const answer = [...(await state.advanceGreedy(1, []))[0]!];
+    for (let i = 1; i < tokens; i++) {
+      const { runMilliseconds: before } = await backend.stats();
+      const [next, took] = await timed(() => state.advanceGreedy(1, []));
+      const { runMilliseconds: after } = await backend.stats();
+      steps.push(took);
+      ours.push(took - (after - before));
+      answer.push(next[0]![0]!);
+    }
+    chosen = answer.slice(0, 8);
+    state.dispose();
+  }
 });
-const step = steps.toSorted((a, b) => a - b)[steps.length >> 1] ?? 0;
+const median = (numbers: readonly number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
+const step = median(steps);
+const memory = resident();
 const round = (x: number): number => Math.round(x * 100) / 100;
 console.log(
   JSON.stringify({
@@ -85,10 +120,17 @@ console.log(
     startSeconds: round(start / 1000),
     loadSeconds: round(load / 1000),
     promptTokens: prompt.length,
-    promptSeconds: round(prefill / 1000),
-    tokens,
+    batch,
+    promptSeconds: round(median(prefills) / 1000),
+    promptSecondsLeast: round(Math.min(...prefills) / 1000),
+    firstTokenSeconds: round((load + prefills[0]!) / 1000),
+    tokens: chosen,
     tokenMilliseconds: round(step),
-    tokensPerSecond: round(1000 / step),
+    tokenMillisecondsLeast: round(Math.min(...steps)),
+    tokensPerSecond: round((1000 * batch) / step),
+    outsideRuntimeMilliseconds: round(median(ours)),
+    residentMegabytes: memory?.all,
+    ownMegabytes: memory?.own,
     timerLateMilliseconds: round(late),
     peakMemoryMegabytes: Math.round(process.resourceUsage().maxRSS / 1024),
   }),

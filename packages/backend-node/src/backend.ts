@@ -16,10 +16,10 @@ export class WorkerBackend implements NodeBackend {
   readonly #link: WorkerLink;
   readonly #options: NodeBackendOptions;
 
-  constructor(link: WorkerLink, version: string, options: NodeBackendOptions) {
+  constructor(link: WorkerLink, version: string, options: NodeBackendOptions, target?: Target) {
     const { device = "cpu" } = options;
     this.name = `onnxruntime-node ${version} on ${device}`;
-    this.target = device === "cuda" ? CUDA : CPU;
+    this.target = target ?? (device === "cuda" ? CUDA : CPU);
     this.#link = link;
     this.#options = options;
   }
@@ -109,8 +109,8 @@ export class WorkerBackend implements NodeBackend {
     return this.#link.ask({ kind: "count", id: this.#link.fresh() }, "count").then((reply) => {
       if (reply.kind !== "counted")
         throw new PaliGemmaError("backend/worker", `a count was answered with ${reply.kind}`);
-      const { tensors, tensorBytes, sessions } = reply;
-      return { tensors, tensorBytes, sessions };
+      const { tensors, tensorBytes, sessions, runMilliseconds } = reply;
+      return { tensors, tensorBytes, sessions, runMilliseconds };
     });
   }
 

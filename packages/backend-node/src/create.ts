@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
+import { CPU_WITHOUT_ROWS } from "@paligemma/graph";
 import { WorkerBackend } from "./backend.ts";
 import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
 import { checkOptions, type NodeBackendOptions } from "./options.ts";
 import { RUNTIME_VERSION } from "./runtime-version.ts";
-import { checkMappedWeights } from "./self-test.ts";
+import { checkMappedWeights, multipliesBytes } from "./self-test.ts";
 import type { NodeBackend } from "./stats.ts";
 
 /**
@@ -23,6 +24,7 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
   try {
     if (version !== RUNTIME_VERSION) throw otherVersion(version);
     await checkMappedWeights(backend, fileURLToPath(url));
+    if (!cuda && !(await multipliesBytes(backend))) return new WorkerBackend(link, version, options, CPU_WITHOUT_ROWS);
   } catch (error) {
     await backend.dispose();
     if (isPaliGemmaError(error, "backend/unavailable")) throw error;

@@ -29,6 +29,7 @@ export interface Answer {
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
+  #running = 0;
   readonly #sessions = new Map<number, Compiled>();
   readonly #tensors = new Map<number, Data>();
 
@@ -77,7 +78,14 @@ export class Executor {
   #count(id: number): Reply {
     const tensors = [...this.#tensors.values()];
     const tensorBytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    return { kind: "counted", id, tensors: tensors.length, tensorBytes, sessions: this.#sessions.size };
+    return {
+      kind: "counted",
+      id,
+      tensors: tensors.length,
+      tensorBytes,
+      sessions: this.#sessions.size,
+      runMilliseconds: this.#running,
+    };
   }
 
   /** Frees all sessions and tensors. */
@@ -133,7 +141,9 @@ export class Executor {
       );
       at += 6 + rank;
     }
+    const begin = performance.now();
     const results = await runtime.run(fed, wanted);
+    this.#running += performance.now() - begin;
     const buffers: ArrayBuffer[] = [];
     const shapes = returned.map(({ slot, device }) => {
       const { data, dims } = results[slot.name]!;

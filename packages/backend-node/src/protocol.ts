@@ -116,6 +116,7 @@ export type Reply =
       readonly tensors: number;
       readonly tensorBytes: number;
       readonly sessions: number;
+      readonly runMilliseconds: number;
     }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
   /** Cancelled before it began. */
@@ -142,4 +143,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;

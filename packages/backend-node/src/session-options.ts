@@ -34,8 +34,8 @@ export function sessionOptions(
   { folder, write }: SessionFiles,
 ): object {
   const { device = "cpu", threads, deviceId = 0 } = options;
-  // Packing copies every weight; only block-quantised products need it (a hundred times slower without).
-  const packed = model.nodes.some((node) => node.op === "MatMulNBits");
+  // Packing copies every weight; only quantised products need it (up to a hundred times slower without).
+  const packed = model.nodes.some((node) => node.op === "MatMulNBits" || node.op === "QGemm");
   return {
     executionProviders: device === "cuda" ? [{ name: "cuda", deviceId }] : ["cpu"],
     ...(threads !== undefined && { intraOpNumThreads: threads }),

@@ -8,6 +8,8 @@ export interface NodeBackendStats {
   readonly tensorBytes: number;
   /** Compiled graphs that were not disposed yet. */
   readonly sessions: number;
+  /** Milliseconds that it spent inside the runtime's runs since it was made: what is left of a step is our own. */
+  readonly runMilliseconds: number;
 }
 
 /** A backend on onnxruntime-node. */

@@ -6,7 +6,8 @@ export type FusedOperator =
   | "MultiHeadAttention" // com.microsoft: equal heads
   | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
   | "RotaryEmbedding" // ai.onnx 23
-  | "MatMulNBits"; // com.microsoft: block-quantised weights
+  | "MatMulNBits" // com.microsoft: block-quantised weights
+  | "QGemm"; // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */
 export interface Target {
@@ -24,11 +25,26 @@ export const CPU: Target = {
   name: "cpu",
   compute: "float32",
   stored: new Set<DType>(["float32", "float16", "bfloat16"]),
-  fused: new Set(["Attention", "MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+  fused: new Set([
+    "Attention",
+    "MultiHeadAttention",
+    "SimplifiedLayerNormalization",
+    "RotaryEmbedding",
+    "MatMulNBits",
+    "QGemm",
+  ]),
 };
 
+const WITHOUT_ROWS: ReadonlySet<FusedOperator> = new Set([...CPU.fused].filter((op) => op !== "QGemm"));
+
+/**
+ * onnxruntime's CPU provider on processors that multiply bytes with a sum of 16 bits, which some products do not fit into
+ * (x86 before VNNI). Whole rows are multiplied in blocks there.
+ */
+export const CPU_WITHOUT_ROWS: Target = { ...CPU, fused: WITHOUT_ROWS };
+
 /** onnxruntime's CUDA provider with float32 arithmetic. */
-export const CUDA: Target = { ...CPU, name: "cuda" };
+export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_ROWS };
 
 /**
  * onnxruntime-web's WebGPU provider on a device without subgroups, with which its MultiHeadAttention would be wrong on several
@@ -43,4 +59,4 @@ export const WEBGPU: Target = {
 };
 
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]) };
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_ROWS };

@@ -50,12 +50,16 @@ export interface QuantizedMatrix {
   readonly shape: readonly [number, number];
   readonly bits: 4 | 8;
   readonly blockSize: number;
-  /** uint8 [out, blocks, bytes of a block] */
+  /** True where a row is one block of signed bytes. */
+  readonly wholeRows: boolean;
+  /** uint8 [out, blocks, bytes of a block], or int8 [out, 1, in] */
   readonly data: Value;
-  /** The same bytes as rows: uint8 [out, blocks · bytes of a block]. */
+  /** The same bytes as rows: [out, blocks · bytes of a block]. */
   readonly rowBytes: Value;
   /** float32 [out, blocks] */
   readonly scales: Value;
+  /** The scales of whole rows: float32 [out]. */
+  readonly rowScales: Value;
   /** uint8 [out, ⌈blocks · bits / 8⌉] */
   readonly zeroPoints: Value | undefined;
 }
@@ -118,21 +122,33 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
   function quantized(name: string, shape: readonly [number, number]): QuantizedMatrix | undefined {
     const found = checkpoint.tensors.has(name) || slots.whole.has(name) ? undefined : findQuantized(checkpoint, name);
     if (!found) return undefined;
-    const { bits, blockSize, data, scales, zeroPointData } = found;
+    const { bits, blockSize, wholeRows, data, scales, zeroPointData } = found;
     if (!quantizedFits(found, shape)) throw misshapen(data, shape);
     const [out = 0, blocks = 0, bytes = 0] = data.shape;
     const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);
+    const view = (ref: TensorRef, as: string, other: readonly number[]): Value =>
+      graph.external(`${ref.name}:${as}`, ref.dtype, other, ref);
     return {
       shape,
       bits,
       blockSize,
-      data: value(data),
-      // A getter: a value that nobody uses must not stand in the graph.
-      get rowBytes() {
-        return graph.external(`${data.name}:rows`, data.dtype, [out, blocks * bytes], data);
+      wholeRows,
+      // Getters: a value that nobody uses must not stand in the graph.
+      get data() {
+        return value(data);
       },
-      scales: value(scales),
-      zeroPoints: zeroPointData && value(zeroPointData),
+      get rowBytes() {
+        return view(data, "rows", [out, blocks * bytes]);
+      },
+      get scales() {
+        return value(scales);
+      },
+      get rowScales() {
+        return view(scales, "rows", [out]);
+      },
+      get zeroPoints() {
+        return zeroPointData && value(zeroPointData);
+      },
     };
   }
   function lowRank(name: string, [out, width]: readonly [number, number], rows?: "rows"): LowRank | undefined {

@@ -1,5 +1,6 @@
 import { bitsOf, PaliGemmaError, sizeOf, toFloat32, type NdArray } from "@paligemma/core";
 import {
+  hasWholeRows,
   quantizedParts,
   readTensor,
   type ByteSource,
@@ -20,13 +21,16 @@ import {
 import { feedbackFactors } from "./feedback.ts";
 import { matrixRows } from "./numbers.ts";
 
-/** Throws `quantization/option` unless the format is one that runtimes have kernels for. */
-export function checkFormat({ bits, blockSize, zeroPoints }: QuantizedFormat): void {
+/** Throws `quantization/option` unless the format is one that runtimes have kernels for, for rows of `width`. */
+export function checkFormat(format: QuantizedFormat, width: number): void {
+  const { bits, blockSize, zeroPoints } = format;
   const faults = [
     ...(bits === 4 || bits === 8 ? [] : [`bits is ${String(bits)}, it may be 4 or 8`]),
-    ...(BLOCK_SIZES.includes(blockSize)
+    ...(BLOCK_SIZES.includes(blockSize) || hasWholeRows(format, width)
       ? []
-      : [`blockSize is ${String(blockSize)}, it may be ${BLOCK_SIZES.join(", ")}`]),
+      : [
+          `blockSize is ${String(blockSize)}, it may be ${BLOCK_SIZES.join(", ")}, or in 8 bits ${width}, the length of a row`,
+        ]),
     ...(typeof zeroPoints === "boolean" ? [] : [`zeroPoints is ${String(zeroPoints)}, it may be true or false`]),
   ];
   if (faults.length > 0) throw new PaliGemmaError("quantization/option", faults.join("; "));
@@ -55,7 +59,7 @@ export function quantizeMatrix(
   format: QuantizedFormat,
   { onFitted, moments }: QuantizeMatrixOptions = {},
 ): readonly TensorRef[] {
-  checkFormat(format);
+  checkFormat(format, ref.shape[1] ?? 0);
   const [out = 0, width = 0] = ref.shape;
   if (ref.shape.length !== 2 || out * width === 0 || bitsOf(ref.dtype) < 16 || !ref.dtype.includes("float"))
     throw new PaliGemmaError(
@@ -152,7 +156,7 @@ export async function dequantizeMatrix(
       `${tensor.data.name} has ${blocks} blocks of ${tensor.blockSize} in a row, ${width} numbers do not fill them`,
     );
   const numbers = unpackBlocks(
-    data.data as Uint8Array,
+    new Uint8Array(data.data.buffer, data.data.byteOffset, data.data.byteLength),
     width,
     tensor,
     toFloat32(scales).data,

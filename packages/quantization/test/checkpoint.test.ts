@@ -42,14 +42,27 @@ describe("quantizeCheckpoint", () => {
   });
 
   it("fits blocks to rows: an eighth of padding at most", () => {
-    expect(made({ dtype: "int8" })).toEqual({ embed_tokens: "8/32", q_proj: "8/32", down_proj: "8/64" });
+    expect(made({ dtype: "int8", blockSize: 128 })).toEqual({
+      embed_tokens: "8/32",
+      q_proj: "8/32",
+      down_proj: "8/64",
+    });
     expect(made({ dtype: "int4" })).toEqual({ embed_tokens: "4/32", q_proj: "4/32", down_proj: "4/32" });
     expect(made({ dtype: "int4", blockSize: 16 })).toEqual({ embed_tokens: "4/16", q_proj: "4/16", down_proj: "4/16" });
   });
 
+  it("gives a row one scale in 8 bits, except where rows are looked up and where zero points are wanted", () => {
+    expect(made({ dtype: "int8" })).toEqual({ embed_tokens: "8/32", q_proj: "8/144", down_proj: "8/432" });
+    expect(made({ dtype: "int8", zeroPoints: true })).toEqual({
+      embed_tokens: "8/32",
+      q_proj: "8/32",
+      down_proj: "8/64",
+    });
+  });
+
   it("mixed: perceptrons in 4 bits, the rest in 8; vision where it is asked for", () => {
-    expect(made({ dtype: "mixed" })).toEqual({ embed_tokens: "8/32", q_proj: "8/32", down_proj: "4/32" });
-    expect(made({ dtype: "int4", vision: "int8" })).toMatchObject({ fc2: "8/64", linear: "8/32", q_proj: "4/32" });
+    expect(made({ dtype: "mixed" })).toEqual({ embed_tokens: "8/32", q_proj: "8/144", down_proj: "4/32" });
+    expect(made({ dtype: "int4", vision: "int8" })).toMatchObject({ fc2: "8/288", linear: "8/96", q_proj: "4/32" });
   });
 
   it("stands for the checkpoint that it was made from, in any spelling", () => {

@@ -3,7 +3,7 @@ import { createNodeBackend } from "@paligemma/backend-node";
 import { ndArray, toFloat32 } from "@paligemma/core";
 import { buildGraph, checkpointWeights, CPU, gatherQuantized, linear, WEBGPU, type Target } from "@paligemma/graph";
 import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
-import { checkpointOf } from "@paligemma/weights";
+import { checkpointOf, type QuantizedFormat } from "@paligemma/weights";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
 import { among, gaussian, relativeError, tensorOf } from "./matrices.ts";
@@ -21,42 +21,54 @@ const formats = ([4, 8] as const).flatMap((bits) =>
   ),
 );
 
-describe.each(formats)("onnxruntime reads $bits bits in blocks of $blockSize, zero points: $zeroPoints", (format) => {
-  // 144 fills no whole number of the larger blocks.
-  it.each([128, 144])("rows of %i", async (width) => {
-    const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
-    const bias = gaussian([OUT], 4, 1);
-    const checkpoint = checkpointOf([...parts, tensorOf("fc.bias", bias)]);
-    const model = buildGraph("kernels", backend.target, (g) => {
-      const w = checkpointWeights(g, checkpoint).at("fc");
-      return {
-        y: linear(g.input("x", "float32", ["batch", "tokens", width]), w, OUT, { bias: true }),
-        rows: gatherQuantized(w.quantized("weight", [OUT, width])!, g.input("ids", "int64", ["n"])),
-      };
-    });
-    await using session = await backend.compile(model);
-    const x = gaussian([2, 3, width], 8, 1);
-    const ids = [3, 0, OUT - 1];
-    const { host } = await session.run(
-      { x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) },
-      { host: ["y", "rows"] },
-    );
+/** Without QGemm, whole rows are looked at as blocks. */
+const WITHOUT_ROWS: Target = { ...CPU, fused: new Set([...CPU.fused].filter((op) => op !== "QGemm")) };
+const ROW = 0;
 
-    const weight = (await dequantizeMatrix(among(parts, "fc.weight"), width)).data;
-    expect(host["rows"]!.shape).toEqual([3, width]);
-    const rows = ids.flatMap((id) => [...weight.subarray(id * width, (id + 1) * width)]);
-    expect(relativeError(rows, toFloat32(host["rows"]!).data)).toBeLessThan(TOLERANCES["quantization/rounding"]);
+describe.each([
+  ...formats,
+  { bits: 8, blockSize: ROW, zeroPoints: false },
+  { bits: 8, blockSize: ROW, zeroPoints: false, target: WITHOUT_ROWS },
+] as readonly (QuantizedFormat & { readonly target?: Target })[])(
+  "onnxruntime reads $bits bits in blocks of $blockSize (0: the row), zero points: $zeroPoints",
+  ({ target, ...given }) => {
+    // 144 fills no whole number of the larger blocks.
+    it.each([128, 144])("rows of %i", async (width) => {
+      const format = { ...given, blockSize: given.blockSize === ROW ? width : given.blockSize };
+      const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
+      const bias = gaussian([OUT], 4, 1);
+      const checkpoint = checkpointOf([...parts, tensorOf("fc.bias", bias)]);
+      const model = buildGraph("kernels", target ?? backend.target, (g) => {
+        const w = checkpointWeights(g, checkpoint).at("fc");
+        return {
+          y: linear(g.input("x", "float32", ["batch", "tokens", width]), w, OUT, { bias: true }),
+          rows: gatherQuantized(w.quantized("weight", [OUT, width])!, g.input("ids", "int64", ["n"])),
+        };
+      });
+      await using session = await backend.compile(model);
+      const x = gaussian([2, 3, width], 8, 1);
+      const ids = [3, 0, OUT - 1];
+      const { host } = await session.run(
+        { x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) },
+        { host: ["y", "rows"] },
+      );
 
-    expect(host["y"]!.shape).toEqual([2, 3, OUT]);
-    const product = Array.from({ length: 6 * OUT }, (_, i) => {
-      const [row, out] = [Math.floor(i / OUT), i % OUT];
-      let sum = bias.data[out]!;
-      for (let k = 0; k < width; k++) sum += x.data[row * width + k]! * weight[out * width + k]!;
-      return sum;
+      const weight = (await dequantizeMatrix(among(parts, "fc.weight"), width)).data;
+      expect(host["rows"]!.shape).toEqual([3, width]);
+      const rows = ids.flatMap((id) => [...weight.subarray(id * width, (id + 1) * width)]);
+      expect(relativeError(rows, toFloat32(host["rows"]!).data)).toBeLessThan(TOLERANCES["quantization/rounding"]);
+
+      expect(host["y"]!.shape).toEqual([2, 3, OUT]);
+      const product = Array.from({ length: 6 * OUT }, (_, i) => {
+        const [row, out] = [Math.floor(i / OUT), i % OUT];
+        let sum = bias.data[out]!;
+        for (let k = 0; k < width; k++) sum += x.data[row * width + k]! * weight[out * width + k]!;
+        return sum;
+      });
+      expect(relativeError(product, toFloat32(host["y"]!).data)).toBeLessThan(TOLERANCES["quantization/product"]);
     });
-    expect(relativeError(product, toFloat32(host["y"]!).data)).toBeLessThan(TOLERANCES["quantization/product"]);
-  });
-});
+  },
+);
 
 describe("graphs of quantised weights", () => {
   const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), {

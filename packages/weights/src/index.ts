@@ -13,6 +13,7 @@ export { toBigVision, type BigVisionSizes } from "./npz/to-big-vision.ts";
 export { openModel, weightPaths, type OpenModelOptions } from "./open-model.ts";
 export {
   findQuantized,
+  hasWholeRows,
   quantizedFits,
   quantizedParts,
   type QuantizedFormat,

@@ -4,7 +4,7 @@ import type { Checkpoint, TensorRef } from "./checkpoint.ts";
 /** How the numbers of a matrix are packed: blocks of a row share one scale. */
 export interface QuantizedFormat {
   readonly bits: 4 | 8;
-  /** Numbers of a row that share a scale: a power of two, 16 at least. */
+  /** Numbers of a row that share a scale: a power of two, 16 at least; in 8 bits also the length of the row. */
   readonly blockSize: number;
   /** Each block has a zero point of its own; without, it is the middle of the range (8 or 128). */
   readonly zeroPoints: boolean;
@@ -12,10 +12,13 @@ export interface QuantizedFormat {
 
 /**
  * A matrix [out, in] as it lies in a checkpoint, in the layout of onnxruntime's MatMulNBits. A number is
- * scale · (q − zero point). Rows are filled up with zeros to whole blocks.
+ * scale · (q − zero point). Rows are filled up with zeros to whole blocks. Where a row is one block of 8 bits and has no zero
+ * point of its own, it is signed bytes instead, as onnxruntime's QGemm takes them: a number is scale · q.
  */
 export interface QuantizedTensor extends QuantizedFormat {
-  /** uint8 [out, blocks, blockSize · bits / 8]; of 4-bit numbers the first of two is in the low half of a byte. */
+  /** True where a row is one block of signed bytes. */
+  readonly wholeRows: boolean;
+  /** uint8 [out, blocks, blockSize · bits / 8], or int8 [out, 1, in]; of 4-bit numbers the first of two is in the low half of a byte. */
   readonly data: TensorRef;
   /** float32 [out, blocks] */
   readonly scales: TensorRef;
@@ -36,15 +39,22 @@ const SMALLEST_BLOCK = 16; // onnxruntime, contrib operator MatMulNBits: block_s
 export function quantizedParts(
   name: string,
   [out, width]: readonly [number, number],
-  { bits, blockSize, zeroPoints }: QuantizedFormat,
+  format: QuantizedFormat,
 ): { readonly data: QuantizedPart; readonly scales: QuantizedPart; readonly zeroPoints: QuantizedPart | undefined } {
+  const { bits, blockSize, zeroPoints } = format;
   const blocks = Math.ceil(width / blockSize);
   const packed = Math.ceil((blocks * bits) / 8);
+  const dtype = hasWholeRows(format, width) ? "int8" : "uint8";
   return {
-    data: { name: `${name}.${DATA[bits]}`, dtype: "uint8", shape: [out, blocks, (blockSize * bits) / 8] },
+    data: { name: `${name}.${DATA[bits]}`, dtype, shape: [out, blocks, (blockSize * bits) / 8] },
     scales: { name: `${name}.scales`, dtype: "float32", shape: [out, blocks] },
     zeroPoints: zeroPoints ? { name: `${name}.zero_points`, dtype: "uint8", shape: [out, packed] } : undefined,
   };
+}
+
+/** True where rows of this length are one block of signed bytes. */
+export function hasWholeRows({ bits, blockSize, zeroPoints }: QuantizedFormat, width: number): boolean {
+  return bits === 8 && blockSize === width && !zeroPoints;
 }
 
 /**
@@ -59,12 +69,16 @@ export function findQuantized({ tensors }: Pick<Checkpoint, "tensors">, name: st
   const blockSize = (bytes * 8) / bits;
   const [scales, zeroPointData] = [tensors.get(`${name}.scales`), tensors.get(`${name}.zero_points`)];
   const format = { bits, blockSize, zeroPoints: zeroPointData !== undefined } as const;
+  const wholeRows = data.dtype === "int8" && hasWholeRows(format, blocks * blockSize);
   const needed = quantizedParts(name, [out, blocks * blockSize], format);
+  // Blocks may be as long as a row and still be of the other kind.
+  const kinds = [needed.data, { ...needed.data, dtype: "uint8" as const }];
   const wrong = [
-    ...(data.shape.length === 3 && Number.isInteger(Math.log2(blockSize)) && blockSize >= SMALLEST_BLOCK
+    ...(data.shape.length === 3 &&
+    (wholeRows || (Number.isInteger(Math.log2(blockSize)) && blockSize >= SMALLEST_BLOCK))
       ? []
-      : [`blocks of ${blockSize}, they must be a power of two of at least ${SMALLEST_BLOCK}`]),
-    ...mismatch(data, needed.data),
+      : [`blocks of ${blockSize}, they must be a power of two of at least ${SMALLEST_BLOCK}, or in 8 bits whole rows`]),
+    ...mismatch(data, kinds.find(({ dtype }) => dtype === data.dtype) ?? needed.data),
     ...mismatch(scales, needed.scales),
     ...(needed.zeroPoints ? mismatch(zeroPointData, needed.zeroPoints) : []),
   ];
@@ -73,7 +87,7 @@ export function findQuantized({ tensors }: Pick<Checkpoint, "tensors">, name: st
       "weights/quantized",
       `the parts of ${name} do not belong together: ${wrong.join("; ")}. Quantise the checkpoint again`,
     );
-  return { ...format, data, scales: scales!, ...(zeroPointData && { zeroPointData }) };
+  return { ...format, wholeRows, data, scales: scales!, ...(zeroPointData && { zeroPointData }) };
 }
 
 /** True where a quantised matrix can be the one of this shape: its rows have as many blocks as `in` numbers fill. */

@@ -35,7 +35,7 @@ export function quantizeCommand(): Command {
     )
     .requiredOption("--out <folder>", "where the quantised model goes; must not exist")
     .addOption(
-      new Option("--block-size <n>", "numbers that share a scale (default: 32 in 4 bits, 128 in 8)").choices(
+      new Option("--block-size <n>", "numbers that share a scale (default: 32 in 4 bits, in 8 a whole row)").choices(
         BLOCK_SIZES.map(String),
       ),
     )

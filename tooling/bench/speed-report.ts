@@ -1,0 +1,78 @@
+/** One run of one engine, as it stands in the results. */
+export interface Line {
+  readonly name: string;
+  readonly at: string;
+  readonly [measured: string]: unknown;
+}
+
+/** Tables of medians over the rounds, with the spread of what is compared, and ratios to PyTorch. */
+export function report(lines: readonly Line[]): string {
+  const names = [...new Set(lines.map(({ name }) => name))].filter((name) => name !== "limits");
+  const numbers = (name: string, key: string): number[] =>
+    lines.flatMap((line) => (line.name === name && typeof line[key] === "number" ? [line[key]] : []));
+  const of = (name: string, key: string): number => median(numbers(name, key));
+  const spread = (name: string, key: string, digits: number): string => {
+    const all = numbers(name, key);
+    return `${of(name, key).toFixed(digits)} (${Math.min(...all).toFixed(digits)} – ${Math.max(...all).toFixed(digits)})`;
+  };
+  const ratio = (peer: string, name: string, key: string): string =>
+    names.includes(peer) ? (of(peer, key) / of(name, key)).toFixed(2) : "";
+
+  const rows = names.map((name) => [
+    name,
+    spread(name, "promptSeconds", 2),
+    ratio("torch-float32", name, "promptSeconds"),
+    ratio("torch-bfloat16", name, "promptSeconds"),
+    spread(name, "tokenMilliseconds", 0),
+    ratio("torch-float32", name, "tokenMilliseconds"),
+    ratio("torch-bfloat16", name, "tokenMilliseconds"),
+    of(name, "loadSeconds").toFixed(1),
+    dash(of(name, "firstTokenSeconds"), 1),
+    dash(of(name, "residentMegabytes") / 1000, 2),
+    (of(name, "peakMemoryMegabytes") / 1000).toFixed(1),
+    dash(of(name, "outsideRuntimeMilliseconds"), 2),
+  ]);
+  const engines = table(
+    [
+      "engine",
+      "prompt, s",
+      "× float32",
+      "× bfloat16",
+      "token, ms",
+      "× float32",
+      "× bfloat16",
+      "load, s",
+      "first token from nothing, s",
+      "resident, GB",
+      "peak, GB",
+      "outside the runtime, ms a token",
+    ],
+    rows,
+  );
+
+  const limits = lines.filter(({ name }) => name === "limits");
+  if (limits.length === 0) return engines;
+  const limit = (precision: string, key: string): number[] =>
+    limits.map((line) => (line[precision] as Readonly<Record<string, number>>)[key]!);
+  const machine = table(
+    ["precision", "one row reads its weights at, GB/s", "many rows, GFLOP/s or GOP/s"],
+    ["float32", "int8", "int4"].map((precision) => [
+      precision,
+      median(limit(precision, "gigabytesPerSecond")).toFixed(1),
+      median(limit(precision, "gigaoperationsPerSecond")).toFixed(0),
+    ]),
+  );
+  return `${engines}\n\n${machine}`;
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+}
+
+function dash(x: number, digits: number): string {
+  return Number.isNaN(x) ? "" : x.toFixed(digits);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
