@@ -26,7 +26,7 @@ function counting(size: number): { source: ByteSource; reads: [number, number][]
 
 const weight = (name: string, source: ByteSource, start: number, end: number): LoadedWeight => {
   const ref: TensorRef = { name, dtype: "uint8", shape: [end - start], source, start, end };
-  return { name, ref, dtype: "uint8" };
+  return { name, ref, dtype: "uint8", shape: ref.shape };
 };
 
 test("neighbours are read together, in the file's order, and far tensors apart", async () => {
@@ -103,7 +103,7 @@ test.each([
     read: (start, end) => Promise.resolve(bytes.slice(start, end)),
   };
   const ref: TensorRef = { name: "w", dtype, shape: [8], source, start: 1, end: bytes.length };
-  const arrays = await readWeights([{ name: "w", ref, dtype: "float32" }], { task: "read" });
+  const arrays = await readWeights([{ name: "w", ref, dtype: "float32", shape: ref.shape }], { task: "read" });
   expect([...arrays.get("w")!.data]).toEqual(expected);
   expect(expected.slice(0, 5)).toEqual([0, -0, 1, -2.5, 0.125]);
 });

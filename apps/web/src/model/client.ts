@@ -20,7 +20,7 @@ export class ModelClient {
   readonly #onAssets: (assets: readonly string[]) => void;
   #count = 0;
 
-  /** `onAssets` hears which files a loaded model needed from the page's own server. */
+  /** `onAssets` hears, when nothing else is to be done, which files a loaded model needs from the page's own server. */
   constructor(onAssets: (assets: readonly string[]) => void) {
     this.#onAssets = onAssets;
   }
@@ -63,6 +63,7 @@ export class ModelClient {
   }
 
   #receive(message: FromModel): void {
+    if (message.kind === "assets") return this.#onAssets(message.assets);
     const waiting = this.#waiting.get(message.id);
     switch (message.kind) {
       case "progress":
@@ -73,7 +74,6 @@ export class ModelClient {
         return waiting?.onFound?.(message.found, message.size);
       case "loaded":
         this.#waiting.delete(message.id);
-        this.#onAssets(message.assets);
         return waiting?.resolve(message.model);
       case "answered":
         this.#waiting.delete(message.id);

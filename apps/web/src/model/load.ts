@@ -85,7 +85,12 @@ function codecOf(files: ModelFiles, path: string | undefined): OpenModel["codec"
     if (path === undefined) return undefined;
     codec ??= files
       .open(path)
-      .then(async (source) => loadMaskCodec(await source.read(0, source.size), { sha256: null }));
+      .then(async (source) => loadMaskCodec(await source.read(0, source.size), { sha256: null }))
+      .catch((error: unknown) => {
+        // What did not arrive may the next time.
+        codec = undefined;
+        throw error;
+      });
     return await codec;
   };
 }

@@ -76,7 +76,8 @@ export type ToModel =
 /** Messages from it. */
 export type FromModel =
   | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
-  | { readonly kind: "loaded"; readonly id: number; readonly model: LoadedModel; readonly assets: readonly string[] }
+  | { readonly kind: "loaded"; readonly id: number; readonly model: LoadedModel }
+  | { readonly kind: "assets"; readonly assets: readonly string[] }
   | { readonly kind: "text"; readonly id: number; readonly text: string }
   | { readonly kind: "found"; readonly id: number; readonly found: readonly Found[]; readonly size: Answered["size"] }
   | { readonly kind: "answered"; readonly id: number; readonly answer: Answered }

@@ -4,13 +4,24 @@ import "../polyfill.ts";
 import { PaliGemmaError, isPaliGemmaError, type Progress } from "@paligemma/core";
 import { answerQuestion } from "./answer.ts";
 import { forgetModels } from "./block-store.ts";
+import { embeddedAddresses } from "./files.ts";
 import { loadChoice, type OpenModel } from "./load.ts";
 import type { Fault, FromModel, ToModel } from "./protocol.ts";
 
 // Everything that takes time happens here: the page only shows. One thing after another, in the order asked for.
 
-let model: OpenModel | undefined;
+interface Current extends OpenModel {
+  readonly embedded: boolean;
+  /** Whether the GPU's programs are compiled: they are at their first use. */
+  warm: boolean;
+  /** Whether the page knows which files are to be kept. */
+  told: boolean;
+}
+
+let model: Current | undefined;
 let queue: Promise<void> = Promise.resolve();
+/** What runs while nobody waits for anything; it gives way to whoever comes. */
+let idle = new AbortController();
 const running = new Map<number, AbortController>();
 
 self.addEventListener("message", ({ data }: MessageEvent<ToModel>) => {
@@ -18,7 +29,11 @@ self.addEventListener("message", ({ data }: MessageEvent<ToModel>) => {
   if (data.kind === "forget") return void (queue = queue.then(forgetModels));
   const abort = new AbortController();
   running.set(data.id, abort);
-  queue = queue.then(() => handle(data, abort.signal)).finally(() => running.delete(data.id));
+  idle.abort(new PaliGemmaError("web/cancelled", "somebody asked"));
+  queue = queue
+    .then(() => handle(data, abort.signal))
+    .finally(() => running.delete(data.id))
+    .then(whenIdle);
 });
 
 async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signal: AbortSignal): Promise<void> {
@@ -29,9 +44,10 @@ async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signa
       await model?.dispose();
       model = undefined;
       const onProgress = (progress: Progress): void => post({ kind: "progress", id, progress });
-      model = await loadChoice(request.choice, request.machine, { onProgress, signal });
-      post({ kind: "loaded", id, model: model.about, assets: assets() });
-      if (request.choice.kind === "tiny-shapes") warmUp(model);
+      const embedded = request.choice.kind === "tiny-shapes";
+      const open = await loadChoice(request.choice, request.machine, { onProgress, signal });
+      model = { ...open, embedded, warm: !embedded, told: false };
+      post({ kind: "loaded", id, model: model.about });
     } else {
       if (!model) throw new PaliGemmaError("web/no-model", "no model is loaded; choose one first");
       const answer = await answerQuestion(model, request.question, request.picture, {
@@ -40,6 +56,7 @@ async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signa
         onFound: (found, size) => post({ kind: "found", id, found, size }),
       });
       post({ kind: "answered", id, answer });
+      model.warm = true;
     }
   } catch (error) {
     // A device that is gone takes its model with it.
@@ -48,16 +65,28 @@ async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signa
   }
 }
 
+/** Does what has time until nobody waits for anything. */
+async function whenIdle(): Promise<void> {
+  if (running.size > 0 || !model) return;
+  idle = new AbortController();
+  const { signal } = idle;
+  if (!model.warm) await warmUp(model, signal);
+  if (signal.aborted || model.told) return;
+  post({ kind: "assets", assets: [...assets(), ...(model.embedded ? embeddedAddresses() : [])] });
+  model.told = true;
+}
+
 /**
- * Asks the built-in model something that nobody waits for: the GPU's programs are compiled at their first use, which is
- * most of the time of a first answer.
+ * Asks something that nobody waits for: compiling the GPU's programs is most of the time of a first answer. Whoever asks
+ * meanwhile needs the same programs, and goes first.
  */
-function warmUp(open: OpenModel): void {
-  queue = queue.then(async () => {
-    const image = { data: new Uint8Array(16 * 16 * 3), width: 16, height: 16, channels: 3 } as const;
-    // What goes wrong here goes wrong again when somebody asks, and is told then.
-    if (model === open) await open.model.caption(image, { maxNewTokens: 3 }).catch(() => undefined);
-  });
+async function warmUp(current: Current, signal: AbortSignal): Promise<void> {
+  const image = { data: new Uint8Array(16 * 16 * 3), width: 16, height: 16, channels: 3 } as const;
+  // What goes wrong here goes wrong again when somebody asks, and is told then.
+  await current.model.caption(image, { maxNewTokens: 3, signal }).then(
+    () => (current.warm = true),
+    () => undefined,
+  );
 }
 
 /** Addresses of everything that this thread loaded from the page's own server, for the service worker to keep. */

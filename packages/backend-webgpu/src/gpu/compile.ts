@@ -84,10 +84,10 @@ function weightTensors(
   { streamed }: WeightPlan,
   { buffers }: HeldWeights,
 ): Record<string, Ort.Tensor> {
-  const tensors = streamed.map(({ name, dtype, ref }) => {
+  const tensors = streamed.map(({ name, dtype, shape }) => {
     const tensor = runtime.ort.Tensor.fromGpuBuffer(buffers.get(name)!, {
       dataType: gpuFormat(dtype),
-      dims: [...ref.shape],
+      dims: [...shape],
     });
     return [name, tensor] as const;
   });

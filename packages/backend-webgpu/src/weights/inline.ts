@@ -9,8 +9,8 @@ export async function readWeights(
   options: StreamOptions,
 ): Promise<Map<string, NdArray>> {
   const arrays = new Map<string, NdArray>();
-  for (const { name, ref, dtype } of weights) {
-    arrays.set(name, { dtype, shape: ref.shape, data: allocate(dtype, sizeOf(ref.shape)) });
+  for (const { name, dtype, shape } of weights) {
+    arrays.set(name, { dtype, shape, data: allocate(dtype, sizeOf(shape)) });
   }
   await streamWeights(
     weights,
@@ -33,6 +33,6 @@ export function bindWeights(plan: WeightPlan, inline: ReadonlyMap<string, NdArra
       const data = inline.get(initializer.name);
       return data ? { name: initializer.name, dtype: data.dtype, shape: data.shape, data } : initializer;
     });
-  const inputs = streamed.map(({ name, ref, dtype }) => ({ name, dtype, shape: ref.shape }));
+  const inputs = streamed.map(({ name, dtype, shape }) => ({ name, dtype, shape }));
   return { ...model, inputs: [...model.inputs, ...inputs], initializers };
 }

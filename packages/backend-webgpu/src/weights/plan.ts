@@ -7,6 +7,8 @@ export interface LoadedWeight {
   readonly name: string;
   readonly ref: TensorRef;
   readonly dtype: DType;
+  /** As the graph looks at it; the same bytes may be looked at in several ways. */
+  readonly shape: readonly number[];
 }
 
 /** How a graph's weights get to the device. */
@@ -48,7 +50,7 @@ export function planWeights(model: GraphModel, target: Target, inlineBytes: numb
     }
     const users = uses.get(name) ?? [];
     const dtype = loadedFormat(ref.dtype, users, target);
-    weights.push({ name, ref, dtype });
+    weights.push({ name, ref, dtype, shape });
     initializers.push({ name, shape, dtype, ref });
     for (const user of users) {
       if (castTarget(user) !== dtype) continue;
