@@ -13,28 +13,28 @@ const read = (...path: string[]): string => readFileSync(join(folder, ...path), 
 
 describe("eval of the 200 scenes, the first of them", { timeout: 120_000 }, () => {
   it("scores every task by its metric, and writes report, answers and worst cases", async () => {
-    const { code, stdout, stderr } = await paligemma(["eval", SCENES, "--limit", "24", "--out", "whole"], {
+    const { code, stdout, stderr } = await paligemma(["eval", SCENES, "--limit", "16", "--out", "whole"], {
       cwd: folder,
     });
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     for (const line of [
-      /caption +3 +CIDEr-D/,
-      /detect +9 +AP at IoU 0\.5/,
-      /segment +3 +mask mIoU/,
-      /answer +9 +equal/,
+      /caption +2 +CIDEr-D/,
+      /detect +6 +AP at IoU 0\.5/,
+      /segment +2 +mask mIoU/,
+      /answer +6 +equal/,
     ])
       expect(stdout).toMatch(line);
-    expect(stdout).toContain("24 of 24 records answered");
+    expect(stdout).toContain("16 of 16 records answered");
     const report = JSON.parse(read("whole", "report.json")) as { tasks: { task: string; value: number }[] };
     for (const { value } of report.tasks) expect(value).toBeGreaterThan(0.6);
-    expect(read("whole", "answers.jsonl").trimEnd().split("\n")).toHaveLength(24);
+    expect(read("whole", "answers.jsonl").trimEnd().split("\n")).toHaveLength(16);
   });
 
   it("goes on after kill -9, and ends with the same bytes", async () => {
-    const args = ["eval", SCENES, "--limit", "24", "--out", "killed", "--batch-size", "1"];
+    const args = ["eval", SCENES, "--limit", "16", "--out", "killed", "--batch-size", "1"];
     await killedAfter(3, join(folder, "killed", "answers.jsonl"), args);
     const kept = read("killed", "answers.jsonl");
-    expect(kept.split("\n").length).toBeLessThan(24);
+    expect(kept.split("\n").length).toBeLessThan(16);
     appendFileSync(join(folder, "killed", "answers.jsonl"), '{"record":9999,"ans'); // as of a kill within a write
     const { code, stdout } = await paligemma(args, { cwd: folder });
     expect(code).toBe(0);
@@ -46,11 +46,11 @@ describe("eval of the 200 scenes, the first of them", { timeout: 120_000 }, () =
 
   it("tells a finished evaluation again without asking, and goes on when the limit grows", async () => {
     const before = statSync(join(folder, "whole", "answers.jsonl")).mtimeMs;
-    const again = await paligemma(["eval", SCENES, "--limit", "24", "--out", "whole", "--json"], { cwd: folder });
+    const again = await paligemma(["eval", SCENES, "--limit", "16", "--out", "whole", "--json"], { cwd: folder });
     expect(JSON.parse(again.stdout)).toEqual(JSON.parse(read("whole", "report.json")));
     expect(statSync(join(folder, "whole", "answers.jsonl")).mtimeMs).toBe(before);
-    const more = await paligemma(["eval", SCENES, "--limit", "26", "--out", "whole"], { cwd: folder });
-    expect(more.stdout).toContain("26 of 26 records answered");
+    const more = await paligemma(["eval", SCENES, "--limit", "18", "--out", "whole"], { cwd: folder });
+    expect(more.stdout).toContain("18 of 18 records answered");
   });
 
   it("refuses a folder with other settings, of something else, or edited", async () => {
@@ -61,8 +61,8 @@ describe("eval of the 200 scenes, the first of them", { timeout: 120_000 }, () =
     const foreign = await paligemma(["eval", SCENES, "--out", "."], { cwd: folder });
     expect(foreign.stderr).toContain("and no evaluation");
     appendFileSync(join(folder, "killed", "answers.jsonl"), "{}\n");
-    const edited = await paligemma(["eval", SCENES, "--out", "killed", "--limit", "24"], { cwd: folder });
-    expect(edited.stderr).toMatch(/line 25 of .* is not the answer to record 24/);
+    const edited = await paligemma(["eval", SCENES, "--out", "killed", "--limit", "16"], { cwd: folder });
+    expect(edited.stderr).toMatch(/line 17 of .* is not the answer to record 16/);
   });
 });
 
