@@ -7,7 +7,8 @@ export type FusedOperator =
   | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
   | "RotaryEmbedding" // ai.onnx 23
   | "MatMulNBits" // com.microsoft: block-quantised weights
-  | "QGemm"; // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
+  | "QGemm" // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
+  | "BitwiseXor"; // ai.onnx 18: on weights, computed once while they load
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */
 export interface Target {
@@ -32,6 +33,7 @@ export const CPU: Target = {
     "RotaryEmbedding",
     "MatMulNBits",
     "QGemm",
+    "BitwiseXor",
   ]),
 };
 
@@ -58,5 +60,8 @@ export const WEBGPU: Target = {
   fused: new Set(["MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
 };
 
+/** Where what is computed from weights would be computed in each run. */
+const IN_BLOCKS: ReadonlySet<FusedOperator> = new Set([...WITHOUT_ROWS].filter((op) => op !== "BitwiseXor"));
+
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_ROWS };
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: IN_BLOCKS };

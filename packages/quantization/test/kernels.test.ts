@@ -86,6 +86,12 @@ describe("graphs of quantised weights", () => {
       /graph\/quantized: fc\.weight\.int4 is quantised, and webgpu cannot multiply/,
     );
     expect(() => build({ ...CPU, compute: "float16" }, OUT)).toThrow(/graph\/quantized/);
+    const rows = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), {
+      bits: 8,
+      blockSize: 64,
+      zeroPoints: false,
+    });
+    expect(() => build(WEBGPU, OUT, rows)).toThrow(/graph\/quantized: .* one scale for a row of 64, and webgpu takes/);
   });
 
   it("refuse other shapes and parts that do not belong together", () => {

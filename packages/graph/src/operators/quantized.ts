@@ -121,15 +121,15 @@ type Blocks = Pick<QuantizedMatrix, "bits" | "blockSize" | "data" | "rowBytes" |
  */
 function inBlocks(weight: QuantizedMatrix): Blocks {
   if (!weight.wholeRows) return weight;
+  const g = weight.scales.graph;
   const [out, input] = weight.shape;
   const blockSize = BLOCK_SIZES.find((size) => input % size === 0);
-  if (blockSize === undefined) {
+  if (blockSize === undefined || !g.target.fused.has("BitwiseXor")) {
     throw new PaliGemmaError(
       "graph/quantized",
-      `${weight.data.name} has whole rows of ${input}, and ${weight.scales.graph.target.name} takes blocks of ${BLOCK_SIZES.at(-1)} at least, which do not fill them; quantise with another blockSize`,
+      `${weight.data.name} has one scale for a row of ${input}, and ${g.target.name} takes blocks of 16 to 256 only; quantise with a blockSize, such as 128`,
     );
   }
-  const g = weight.scales.graph;
   const shape = [out, input / blockSize];
   const scales = g.node({
     op: "Expand",
