@@ -32,29 +32,35 @@ async function child(settings: object): Promise<string | number | null> {
   });
 }
 
-it(`${RECORDS} records, killed ${PLACES.length} times by SIGKILL and resumed, are the bytes of an uninterrupted run`, async () => {
-  const files = Object.fromEntries(
-    await Promise.all(Array.from({ length: 20 }, async (_, i) => [`${i}.png`, await picture(40 + i, 30, i)] as const)),
-  );
-  const lines = Array.from({ length: RECORDS }, (_, i) =>
-    i % 25 === 24
-      ? "{oops"
-      : JSON.stringify({
-          image: `${i % 20}.png`,
-          prefix: "detect cat ; dog",
-          suffix: `<loc${String(i).padStart(4, "0")}><loc0002><loc0300><loc0400> cat ; <loc0001><loc0002><loc0500><loc0400> dog`,
-        }),
-  );
-  const data = folderOf({ ...files, "_annotations.train.jsonl": `${lines.join("\n")}\n` });
-  const [whole, out] = [newFolder(), newFolder()];
-  await prepare(await openDataset(data), { ...options, out: whole, processor: lettersProcessor() });
+it(
+  `${RECORDS} records, killed ${PLACES.length} times by SIGKILL and resumed, are the bytes of an uninterrupted run`,
+  { timeout: 180_000 },
+  async () => {
+    const files = Object.fromEntries(
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, i) => [`${i}.png`, await picture(40 + i, 30, i)] as const),
+      ),
+    );
+    const lines = Array.from({ length: RECORDS }, (_, i) =>
+      i % 25 === 24
+        ? "{oops"
+        : JSON.stringify({
+            image: `${i % 20}.png`,
+            prefix: "detect cat ; dog",
+            suffix: `<loc${String(i).padStart(4, "0")}><loc0002><loc0300><loc0400> cat ; <loc0001><loc0002><loc0500><loc0400> dog`,
+          }),
+    );
+    const data = folderOf({ ...files, "_annotations.train.jsonl": `${lines.join("\n")}\n` });
+    const [whole, out] = [newFolder(), newFolder()];
+    await prepare(await openDataset(data), { ...options, out: whole, processor: lettersProcessor() });
 
-  const settings = { data, out, processor: lettersOptions(), options };
-  for (const { part, delay } of PLACES) {
-    expect(await child({ ...settings, killAt: Math.floor(part * RECORDS), delay })).toBe("SIGKILL");
-    expect(existsSync(join(out, "index.json"))).toBe(false);
-  }
-  expect(readdirSync(out).some((name) => name.endsWith(".safetensors"))).toBe(true);
-  expect(await child({ ...settings, killAt: null, delay: 0 })).toBe(0);
-  expect(contents(out)).toEqual(contents(whole));
-});
+    const settings = { data, out, processor: lettersOptions(), options };
+    for (const { part, delay } of PLACES) {
+      expect(await child({ ...settings, killAt: Math.floor(part * RECORDS), delay })).toBe("SIGKILL");
+      expect(existsSync(join(out, "index.json"))).toBe(false);
+    }
+    expect(readdirSync(out).some((name) => name.endsWith(".safetensors"))).toBe(true);
+    expect(await child({ ...settings, killAt: null, delay: 0 })).toBe(0);
+    expect(contents(out)).toEqual(contents(whole));
+  },
+);

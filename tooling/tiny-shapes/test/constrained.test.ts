@@ -33,7 +33,7 @@ const ASKED = [
   ["seventeen green boats"],
 ];
 
-describe("detect and segment", () => {
+describe("detect and segment", { timeout: 180_000 }, () => {
   it("name the classes asked for and no other, in whole boxes, none twice", async () => {
     for (const [i, scene] of scenes.slice(0, 24).entries()) {
       const labels = ASKED[i % ASKED.length]!;
@@ -76,7 +76,7 @@ describe("detect and segment", () => {
     expect(() => model.constraintTo("detect", ["cat ; dog"])).toThrow(/separate labels/);
   });
 
-  it("are right as often as without the constraint", { timeout: 120_000 }, async () => {
+  it("are right as often as without the constraint", async () => {
     const some = scenes.slice(0, 24);
     const free = tabulate(await evaluate(some));
     const constrained = tabulate(await evaluate(some, { constrained: true }));
@@ -84,7 +84,7 @@ describe("detect and segment", () => {
   });
 });
 
-describe("how sure the model is", () => {
+describe("how sure the model is", { timeout: 180_000 }, () => {
   it("score ranks given answers as the model's own probabilities do, and the right one first", async () => {
     let right = 0;
     const asked = scenes.slice(0, 12);
