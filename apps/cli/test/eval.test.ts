@@ -60,6 +60,8 @@ describe("eval of the 200 scenes, the first of them", { timeout: 120_000 }, () =
     writeFileSync(join(folder, "mine.txt"), "");
     const foreign = await paligemma(["eval", SCENES, "--out", "."], { cwd: folder });
     expect(foreign.stderr).toContain("and no evaluation");
+    const file = await paligemma(["eval", SCENES, "--out", "mine.txt"], { cwd: folder });
+    expect(file.stderr).toContain("mine.txt is no folder and none can be made");
     appendFileSync(join(folder, "killed", "answers.jsonl"), "{}\n");
     const edited = await paligemma(["eval", SCENES, "--out", "killed", "--limit", "16"], { cwd: folder });
     expect(edited.stderr).toMatch(/line 17 of .* is not the answer to record 16/);

@@ -32,7 +32,13 @@ export function answersInMemory(): Answers {
  * cut off. Throws `cli/out` for a folder of something else, naming what differs.
  */
 export async function openAnswers(folder: string, settings: Settings): Promise<Answers> {
-  await mkdir(folder, { recursive: true });
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (cause) {
+    throw new PaliGemmaError("cli/out", `${folder} is no folder and none can be made: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
   await checkSettings(folder, settings);
   const path = join(folder, ANSWERS);
   const handle = await open(path, "a+");
