@@ -1,11 +1,12 @@
 // Records what the embedded model answers in Node, as the browser's tests expect it: one task of each of the 200 scenes,
-// every kind in turn, and the first of them in 8 and 4 bits.
+// every kind in turn, and the first of them in 8 and 4 bits. Records the model's self-check, too.
 //   node --conditions=@paligemma/source --import tsx tooling/tiny-shapes/record-answers.ts
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { createNodeBackend } from "@paligemma/backend-node";
 import { folder } from "@paligemma/tiny-shapes";
 import { folderFiles } from "@paligemma/weights/node";
+import { SELF_CHECK_FILE, recordSelfCheck } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import { packedFiles } from "../../packages/paligemma/test/packed-files.ts";
 import { ANSWERS, pickTasks, type RecordedAnswers } from "./answers.ts";
@@ -42,3 +43,9 @@ const lines = Object.entries(recorded).map(
   ([dtype, rows]) => `"${dtype}": [\n${(rows as number[][]).map((row) => JSON.stringify(row)).join(",\n")}\n]`,
 );
 await writeFile(new URL(ANSWERS, import.meta.url), `{\n${lines.join(",\n")}\n}\n`);
+
+await using model = await loadPaliGemma(fileURLToPath(folder), { backend, selfCheck: false });
+const blank = { width: 8, height: 8, channels: 3, data: new Uint8Array(192) } as const;
+const { inputIds } = await model.processor.process([{ image: blank, prompt: "caption en" }]);
+const check = await recordSelfCheck(model.model, Array.from(inputIds.data, Number));
+await writeFile(new URL(SELF_CHECK_FILE, folder), `${JSON.stringify(check)}\n`);

@@ -237,6 +237,7 @@ export class Page {
     const remedies: Record<string, readonly Remedy[]> = {
       "backend/unavailable": machine,
       "backend/self-check": machine,
+      "paligemma/self-check": machine,
       "backend/device-lost": [again, ...machine],
       "backend/memory": [other],
       "web/worker": [again],

@@ -18,5 +18,6 @@ export { IGNORE_INDEX } from "./loss.ts";
 export type { FoundObject } from "./confidences.ts";
 export type { RankedAnswer, ScoreAnswersOptions } from "./score-answers.ts";
 export { prompts } from "./prompts.ts";
+export { SELF_CHECK_FILE, recordSelfCheck, type SelfCheck } from "./self-check.ts";
 export { calibrate, type CalibrateOptions, type CalibrationExample } from "./calibrate/calibrate.ts";
 export { maskCodecOf, readConfig, readProcessor, type MaybeProcessor } from "./files.ts";

@@ -17,6 +17,7 @@ import type { PaliGemmaModel } from "./model.ts";
 import { joinFound, type FoundPart } from "./join-found.ts";
 import { openNetworks } from "./open-networks.ts";
 import { prompts } from "./prompts.ts";
+import { selfCheck } from "./self-check.ts";
 import { scoreAnswers, type RankedAnswer, type ScoreAnswersOptions } from "./score-answers.ts";
 import { vocabularyOf } from "./vocabulary.ts";
 
@@ -112,6 +113,11 @@ export interface LoadOptions<Source = never> extends CompileOptions {
   readonly maskCodec?: MaskDecoder;
   /** Apply Gemma 2's final soft-capping to logits. Default false, as in transformers. */
   readonly finalSoftcap?: boolean;
+  /**
+   * Compares a few logits with those in `self-check.json` beside the weights, where there is one; a device that computes
+   * something else is refused with `paligemma/self-check`. Default: on WebGPU, where kernels and drivers are many.
+   */
+  readonly selfCheck?: boolean;
   /** Of an ONNX export in several precisions: which one. Default: the one that its `config.json` names. */
   readonly exportDType?: ExportDType;
   /**
@@ -145,6 +151,13 @@ export async function loadPaliGemma<Source = never>(
   const reading = { ...(decodeImage && { decodeImage }), ...(signal && { signal }) };
   const processor = await readProcessor<Source>(files, config, reading);
   const model = await openNetworks(files, config, options);
+  // Soft-capped logits are others than those that were recorded.
+  if (!options.finalSoftcap && (options.selfCheck ?? options.backend.target.name === "webgpu")) {
+    await selfCheck(model, files, options.backend).catch(async (error: unknown) => {
+      await model.dispose();
+      throw error;
+    });
+  }
   const codec = options.maskCodec
     ? (): Promise<MaskDecoder> => Promise.resolve(options.maskCodec!)
     : maskCodecOf(files);

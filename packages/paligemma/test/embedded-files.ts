@@ -4,6 +4,7 @@ const NAMES = [
   "config.json",
   "model.safetensors",
   "preprocessor_config.json",
+  "self-check.json",
   "tokenizer.json",
   "tokenizer_config.json",
 ];

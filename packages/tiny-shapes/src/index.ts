@@ -11,6 +11,7 @@ export const files: readonly string[] = [
   "mask-codec.safetensors",
   "model.safetensors",
   "preprocessor_config.json",
+  "self-check.json",
   "tokenizer.json",
   "tokenizer_config.json",
 ];
