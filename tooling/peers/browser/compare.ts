@@ -66,16 +66,15 @@ async function compare(folder: string, places: { readonly site: string; readonly
     dtype,
     inputIds: [...Array.from({ length: config.numImageTokens }, () => config.imageTokenIndex), ...prompt],
     imageSize: config.vision.imageSize,
-    tokens: Number(values.tokens),
-    again: Number(values.again),
   };
+  const amount = { tokens: Number(values.tokens), again: Number(values.again) };
   const rate = values.rate === undefined ? Infinity : Number(values.rate) * 1e6;
   const server = await serve({ ...places, ours: folder, theirs: exported }, rate);
   const visits: Record<Party, Visit[]> = { ours: [], theirs: [] };
   try {
     for (let pair = 0; pair < Number(values.pairs); pair++) {
       for (const party of pair % 2 === 0 ? PARTIES : PARTIES.toReversed()) {
-        const seen = await visit(party, server, chromium!, { ...asked, model: `/${party}/` });
+        const seen = await visit(party, server, chromium!, { ...asked, ...amount, model: `/${party}/` });
         visits[party].push(seen);
         console.error(`pair ${pair + 1}, ${party}: ${JSON.stringify(seen)}`);
       }

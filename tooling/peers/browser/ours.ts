@@ -3,10 +3,9 @@ import { parseConfig } from "@paligemma/config";
 import { ndArray } from "@paligemma/core";
 import { openSafetensors, urlSource } from "@paligemma/weights";
 import { createModel } from "paligemma";
-import { pixels, tell } from "./request.ts";
+import { pixels } from "./request.ts";
 
-window.ask = async ({ model: folder, inputIds, imageSize, tokens, again }) => {
-  const since = performance.now();
+window.load = async ({ model: folder, inputIds, imageSize }) => {
   const config = parseConfig(await (await fetch(`${folder}config.json`)).json());
   const checkpoint = await openSafetensors(await urlSource(new URL(`${folder}model.safetensors`, location.href)));
   const backend = await createWebGpuBackend();
@@ -15,7 +14,7 @@ window.ask = async ({ model: folder, inputIds, imageSize, tokens, again }) => {
     pixelValues: ndArray("float32", [1, 3, imageSize, imageSize], pixels(imageSize)),
     inputIds: ndArray("int64", [1, inputIds.length], BigInt64Array.from(inputIds, BigInt)),
   };
-  return await tell(performance.now() - since, again, async () => {
+  window.once = async (tokens) => {
     const times = [performance.now()];
     const ids: number[] = [];
     using state = await model.start(inputs, { expectedTokens: tokens });
@@ -26,5 +25,5 @@ window.ask = async ({ model: folder, inputIds, imageSize, tokens, again }) => {
     }
     const steps = times.slice(1).map((time, i) => time - times[i]!);
     return { prefill: steps[0]!, steps: steps.slice(1), ids };
-  });
+  };
 };

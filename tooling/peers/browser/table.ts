@@ -1,21 +1,25 @@
-import { PARTIES, type Party, type Visit } from "./visit.ts";
+import { PARTIES, type Party, type Timed, type Visit } from "./visit.ts";
 
 const median = (numbers: readonly number[]): number => {
   const sorted = numbers.toSorted((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 };
 
+/** Of a token: what a request for all tokens takes more than one for the first alone. */
+const perToken = ({ one, all }: Visit["later"][number]): number =>
+  (all.processor - one.processor) / Math.max(1, all.ids.length - 1);
+const answersOf = (v: Visit): Timed[] => [v.first, ...v.later.flatMap(({ one, all }) => [one, all])];
+
 /** What is compared: name, unit, digits, and the number of one run. */
 const ROWS: readonly (readonly [string, number, (visit: Visit) => number])[] = [
-  ["time to load, ms", 0, (v) => v.load],
-  ["first prompt (shaders are compiled), ms", 0, (v) => v.first.prefill],
-  ["later prompts, picture included, ms", 0, (v) => median(v.later.map(({ prefill }) => prefill))],
-  ["each further token, ms", 1, (v) => median(v.later.flatMap(({ steps }) => steps))],
-  [
-    "read back from the GPU per token, bytes",
-    0,
-    (v) => v.readBytes / [v.first, ...v.later].flatMap(({ ids }) => ids).length,
-  ],
+  ["time to load, s", 2, (v) => v.load],
+  ["first prompt (shaders are compiled), s", 2, (v) => v.first.prefill / 1000],
+  ["later prompts, picture included, ms", 0, (v) => median(v.later.flatMap((l) => [l.one.prefill, l.all.prefill]))],
+  ["each further token, ms", 1, (v) => median(v.later.flatMap(({ all }) => all.steps))],
+  ["processor time to load, s", 2, (v) => v.loadProcessor],
+  ["processor time of a later prompt, ms", 0, (v) => median(v.later.map(({ one }) => one.processor)) * 1000],
+  ["processor time of a further token, ms", 1, (v) => median(v.later.map(perToken)) * 1000],
+  ["read back from the GPU per token, bytes", 0, (v) => v.readBytes / answersOf(v).flatMap(({ ids }) => ids).length],
   ["downloaded, MB", 2, (v) => v.downloaded / 1e6],
   ["of which model, MB", 2, (v) => v.modelBytes / 1e6],
   ["WebAssembly memory, MB", 1, (v) => v.wasmBytes / 1e6],
@@ -34,7 +38,10 @@ export function table(visits: Readonly<Record<Party, readonly Visit[]>>): string
     lines.push(`| ${name} | ${cell(ours)} | ${cell(theirs)} | ${(median(theirs) / median(ours)).toFixed(2)} |`);
   }
   const answers = PARTIES.map(
-    (party) => new Set(visits[party].flatMap((v) => [v.first, ...v.later]).map(({ ids }) => ids.join(" "))),
+    (party) =>
+      new Set(
+        visits[party].flatMap((v) => [v.first, ...v.later.map(({ all }) => all)]).map(({ ids }) => ids.join(" ")),
+      ),
   );
   const same = answers[0]!.size === 1 && [...answers[0]!].join() === [...answers[1]!].join();
   lines.push(

@@ -1,5 +1,5 @@
 import { LogLevel, PaliGemmaForConditionalGeneration, Tensor, env } from "@huggingface/transformers";
-import { pixels, tell } from "./request.ts";
+import { pixels } from "./request.ts";
 
 env.allowRemoteModels = false;
 env.allowLocalModels = true;
@@ -12,8 +12,7 @@ env.backends.onnx.wasm!.wasmPaths = {
   wasm: new URL("/runtime/ort-wasm-simd-threaded.asyncify.wasm", location.href).href,
 };
 
-window.ask = async ({ model: folder, dtype, inputIds, imageSize, tokens, again }) => {
-  const since = performance.now();
+window.load = async ({ model: folder, dtype, inputIds, imageSize }) => {
   const model = await PaliGemmaForConditionalGeneration.from_pretrained(folder.replace(/^\/|\/$/g, ""), {
     device: "webgpu",
     dtype: dtype as "fp32",
@@ -29,7 +28,7 @@ window.ask = async ({ model: folder, dtype, inputIds, imageSize, tokens, again }
     ),
     pixel_values: new Tensor("float32", pixels(imageSize), [1, 3, imageSize, imageSize]),
   };
-  return await tell(performance.now() - since, again, async () => {
+  window.once = async (tokens) => {
     const times: number[] = [];
     const streamer = { put: () => void times.push(performance.now()), end: () => undefined };
     const begun = performance.now();
@@ -43,5 +42,5 @@ window.ask = async ({ model: folder, dtype, inputIds, imageSize, tokens, again }
     // The first call hands over the prompt.
     const own = times.slice(1);
     return { prefill: own[0]! - begun, steps: own.slice(1).map((time, i) => time - own[i]!), ids };
-  });
+  };
 };
