@@ -135,14 +135,14 @@ export class DecoderState implements TextState {
     return Promise.resolve();
   }
 
-  /** A second state like this one, which goes on independently. */
-  async fork(): Promise<DecoderState> {
+  /** A second state like this one, which goes on independently; with `signal`, for another caller. */
+  async fork(options: { readonly signal?: AbortSignal | undefined } = { signal: this.#signal }): Promise<DecoderState> {
     this.#check();
     const empty: CheckedPrompt = { ids: [], valid: [], types: [], features: undefined };
     const twin = new DecoderState(this.#parts, this.#pending.prompt ?? empty, {
       expectedTokens: this.#room,
       weights: this.#weights,
-      ...(this.#signal && { signal: this.#signal }),
+      ...(options.signal && { signal: options.signal }),
     });
     twin.#pending = { ids: this.#pending.ids.map((row) => [...row]), prompt: this.#pending.prompt };
     twin.#valid = [...this.#valid];
@@ -253,7 +253,10 @@ export class DecoderState implements TextState {
         grid.inOrder(ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!))),
       ),
       mask: prefixLmMask(mask),
-      logit_rows: int64([asked.length], asked.map((row) => grid.place(row))),
+      logit_rows: int64(
+        [asked.length],
+        asked.map((row) => grid.place(row)),
+      ),
       ...this.#cache.past(),
       ...this.#images(ids, prompt, grid),
       ...this.#weights,

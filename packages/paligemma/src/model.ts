@@ -12,8 +12,11 @@ import {
   type ForwardOptions,
   type ForwardOutputs,
 } from "./forward.ts";
+import { tensorsKey } from "./content-key.ts";
+import { FeatureCache } from "./feature-cache.ts";
 import { crossEntropy, targetsOf } from "./loss.ts";
 import { visionGraph } from "./network.ts";
+import { checkBytes, PromptCache } from "./prompt-cache.ts";
 
 /** What a model is made from. */
 export interface CreateModelOptions extends CompileOptions {
@@ -24,6 +27,13 @@ export interface CreateModelOptions extends CompileOptions {
   readonly finalSoftcap?: boolean;
   /** Adapters by name, kept apart from the weights and swapped by `useAdapter`. See `AdapterSet` for what that costs. */
   readonly adapters?: Readonly<Record<string, Adapter>>;
+  /** Bytes of features of the pictures seen last that stay on the device. Default 0: each picture is encoded each time. */
+  readonly visionCacheBytes?: number;
+  /**
+   * Bytes of keys and values of the prompts run last that stay on the device, for the very same prompts. Default 0: each prompt
+   * runs each time.
+   */
+  readonly promptCacheBytes?: number;
 }
 
 /** PaliGemma's networks on a backend, without a processor: tokens and pixels in, logits out. */
@@ -61,13 +71,20 @@ const OPTIONAL = new Set([HEAD]);
  */
 export async function createModel(options: CreateModelOptions): Promise<CheckpointModel> {
   const { config, backend, finalSoftcap = false, onProgress, signal } = options;
+  const { visionCacheBytes = 0, promptCacheBytes = 0 } = options;
+  checkBytes("visionCacheBytes", visionCacheBytes);
+  checkBytes("promptCacheBytes", promptCacheBytes);
   const checkpoint = canonicalNames(options.checkpoint);
   matchTensors(checkpoint, releasedTensors(config), { optional: OPTIONAL });
   const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
   const { text, imageTokenIndex } = config;
   const adapters = await AdapterSet.create(backend, config, checkpoint, options.adapters ?? {}, signal);
   const { slots } = adapters;
-  const made: AsyncDisposable[] = [{ [Symbol.asyncDispose]: () => Promise.resolve(adapters.dispose()) }];
+  const pictures = new FeatureCache(backend, visionCacheBytes);
+  const prompts = new PromptCache(backend, text, promptCacheBytes);
+  const made: AsyncDisposable[] = [adapters, pictures, prompts].map((part) => ({
+    [Symbol.asyncDispose]: () => Promise.resolve(part[Symbol.dispose]()),
+  }));
   const dispose = async (): Promise<void> => void (await Promise.all(made.map((part) => part[Symbol.asyncDispose]())));
   let vision: Session;
   let decoder: GemmaDecoder;
@@ -89,6 +106,7 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
     run: { readonly signal?: AbortSignal } = {},
   ): Promise<Tensor> {
     const weights = adapters.feedsOf(vision.model);
+    const variant = tensorsKey(weights);
     const { images, picture, size } = checkPixels(pixels, config);
     const rows = config.numImageTokens;
     const features = await backend.allocate(backend.target.compute, [images * rows, text.hiddenSize]);
@@ -100,10 +118,11 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
           shape: [1, ...picture],
           data: pixels.data.slice(i * size, (i + 1) * size),
         } as const;
-        await vision.run(
-          { pixel_values: one, ...weights },
-          { into: { image_features: features.rows(i * rows, (i + 1) * rows) }, ...run },
+        const into = features.rows(i * rows, (i + 1) * rows);
+        await pictures.provide(one, variant, into, () =>
+          vision.run({ pixel_values: one, ...weights }, { into: { image_features: into }, ...run }),
         );
+        run.signal?.throwIfAborted();
       }
     } catch (error) {
       features.dispose();
@@ -166,31 +185,45 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
     },
     async start(inputs, { expectedTokens, signal: abort } = {}) {
       const weights = adapters.feedsOf(decoder.model);
-      const features = await featuresOf(inputs, abort ? { signal: abort } : {});
-      const { inputIds, attentionMask, tokenTypeIds } = inputs;
-      try {
-        const prompt = {
-          inputIds,
-          ...(attentionMask && { attentionMask }),
-          ...(tokenTypeIds && { tokenTypeIds }),
-          ...(features && { imageFeatures: features }),
-        };
-        const state = decoder.start(prompt, {
-          weights,
-          ...(expectedTokens !== undefined && { expectedTokens }),
-          ...(abort && { signal: abort }),
-        });
-        // The prompt runs here, so that the features can go: what is kept of them is in the cache.
-        await state.logits().catch((error: unknown) => {
-          state.dispose();
-          throw error;
-        });
-        return state;
-      } finally {
-        features?.dispose();
-      }
+      const variant = tensorsKey({ ...weights, ...adapters.feedsOf(vision.model) });
+      const how = { room: expectedTokens ?? 0, signal: abort };
+      return await prompts.state(inputs, variant, how, () => begin(inputs, weights, { expectedTokens, signal: abort }));
     },
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
+
+  /** A state whose prompt has run. */
+  async function begin(
+    inputs: ForwardInputs,
+    weights: Readonly<Record<string, Tensor>>,
+    {
+      expectedTokens,
+      signal: abort,
+    }: { readonly expectedTokens: number | undefined; readonly signal: AbortSignal | undefined },
+  ): Promise<DecoderState> {
+    const features = await featuresOf(inputs, abort ? { signal: abort } : {});
+    const { inputIds, attentionMask, tokenTypeIds } = inputs;
+    try {
+      const prompt = {
+        inputIds,
+        ...(attentionMask && { attentionMask }),
+        ...(tokenTypeIds && { tokenTypeIds }),
+        ...(features && { imageFeatures: features }),
+      };
+      const state = decoder.start(prompt, {
+        weights,
+        ...(expectedTokens !== undefined && { expectedTokens }),
+        ...(abort && { signal: abort }),
+      });
+      // The prompt runs here, so that the features can go: what is kept of them is in the cache.
+      await state.logits().catch((error: unknown) => {
+        state.dispose();
+        throw error;
+      });
+      return state;
+    } finally {
+      features?.dispose();
+    }
+  }
 }

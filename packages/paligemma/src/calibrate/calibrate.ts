@@ -39,6 +39,7 @@ export async function calibrate<Source = never>(
   const run = signal ? { signal } : {};
   await using model = await loadPaliGemma<Source>(files, {
     backend: watching.backend,
+    visionCacheBytes: 0, // what is not computed is not seen
     ...(decodeImage && { decodeImage }),
     ...(onProgress && { onProgress }),
     ...run,
