@@ -4,7 +4,7 @@ import { drawFound } from "./drawing.ts";
 import type { Incoming } from "./intake.ts";
 
 /** Pictures narrower than this are shown larger than they are. */
-const SMALL = 560;
+const SMALL = 720;
 
 /** The picture that is being asked about, with the drawing over it. */
 export class PictureView {
@@ -51,6 +51,7 @@ export class PictureView {
     this.#picture = picture;
     this.#image.alt = "Your picture";
     this.#image.classList.toggle("small", decoded.naturalWidth < SMALL);
+    this.#image.style.setProperty("--ratio", String(decoded.naturalWidth / decoded.naturalHeight));
     element("picture-name", HTMLElement).textContent =
       `${picture.name} · ${decoded.naturalWidth} × ${decoded.naturalHeight}`;
     element("empty", HTMLElement).hidden = true;

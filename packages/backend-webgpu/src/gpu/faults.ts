@@ -43,9 +43,11 @@ export function outOfMemory(what: string, why: string): PaliGemmaError {
 /** `backend/device-lost`, once the device is lost. */
 export async function lossOf(device: GPUDevice, label: string): Promise<PaliGemmaError> {
   const { reason, message } = await device.lost;
-  const why = message || (reason === "destroyed" ? "the device was destroyed" : "the browser gave no reason");
+  const why =
+    message.replace(/[.\s]+$/, "") ||
+    (reason === "destroyed" ? "the device was destroyed" : "the browser gave no reason");
   return new PaliGemmaError(
     "backend/device-lost",
-    `the GPU ${label} was lost: ${why}. Everything on it is gone. Create the backend anew; if it happens again, take a smaller model or close other pages that use the GPU.`,
+    `the GPU ${label} was lost: ${why}. Everything on it is gone. Open it again; if it happens again, take a smaller model or close other pages that use the GPU.`,
   );
 }
