@@ -1,14 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import {
-  configToJson,
-  parseConfig,
-  presetOfTensors,
-  presets,
-  releasedTensors,
-  type PaliGemmaConfig,
-} from "@paligemma/config";
+import { basename, join } from "node:path";
+import { configToJson, parseConfig, releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
 import { writeExport } from "@paligemma/onnx/node";
@@ -21,11 +14,11 @@ import {
   openAdapter,
   openModel,
   toBigVision,
-  type Checkpoint,
   type FloatDType,
   type ModelFiles,
 } from "@paligemma/weights";
-import { folderFiles, writeNpz, writeShards } from "@paligemma/weights/node";
+import { writeNpz, writeShards } from "@paligemma/weights/node";
+import { COMPANIONS, HEAD, guessConfig, openFilesOrFile } from "./single-file.ts";
 
 /** What to make of a model. */
 export interface Conversion {
@@ -57,21 +50,9 @@ export interface Converted {
   readonly untied: boolean;
 }
 
-/** Small files that go with the weights. */
-const COMPANIONS = [
-  "config.json",
-  "generation_config.json",
-  "preprocessor_config.json",
-  "processor_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "tokenizer.model",
-];
 /** Released tokenizers have 34 MB. */
 const MAX_COMPANION_BYTES = 2 ** 27;
-const HEAD = "language_model.lm_head.weight";
+
 const MAX_SHARD_BYTES = 5e9;
 
 /**
@@ -130,18 +111,6 @@ export async function convertModel(
   return { ...result, files: names, bytes: names.reduce((sum, name) => sum + statSync(join(out, name)).size, 0) };
 }
 
-/** As `openFiles`, and a single file of weights with what lies beside it. */
-async function openFilesOrFile(
-  from: string,
-  options: { readonly signal: AbortSignal; readonly onProgress: OnProgress },
-): Promise<ModelFiles> {
-  if (!/\.(?:npz|safetensors)$/.test(from) || !existsSync(from) || statSync(from).isDirectory())
-    return openFiles(from, options);
-  const folder = await folderFiles(dirname(from));
-  const paths = new Set([...COMPANIONS.filter((path) => folder.paths.has(path)), basename(from)]);
-  return { name: from, paths, open: (path, signal) => folder.open(path, signal) };
-}
-
 /** An export is a folder, and no provider of onnxruntime computes in bfloat16 everywhere. */
 function refuseContradictions({ out, to, dtype }: Conversion): void {
   if (to === undefined) return;
@@ -157,17 +126,6 @@ function refuseToOverwrite(out: string): void {
   if (!existsSync(out)) return;
   if (!out.endsWith(".npz") && statSync(out).isDirectory() && readdirSync(out).length === 0) return;
   throw new PaliGemmaError("cli/exists", `${out} is there already; name a place that is free, or remove it`);
-}
-
-function guessConfig(checkpoint: Checkpoint, name: string): PaliGemmaConfig {
-  const preset = presetOfTensors(
-    new Map([...checkpoint.tensors.values()].filter((ref) => ref.name !== HEAD).map((ref) => [ref.name, ref.shape])),
-  );
-  if (preset) return presets[preset];
-  throw new PaliGemmaError(
-    "cli/config",
-    `${name} has no config.json and is no released size; name a model with the same networks by --like`,
-  );
 }
 
 function withTie(config: PaliGemmaConfig, tieWordEmbeddings: boolean): PaliGemmaConfig {

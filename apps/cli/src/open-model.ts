@@ -13,6 +13,7 @@ import type { PaliGemma } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import type { ModelOptions } from "./model-command.ts";
 import { progressBar } from "./progress.ts";
+import { openFilesOrFile } from "./single-file.ts";
 
 /** PaliGemma as `paligemma/node` loads it: pictures may be bytes and paths. */
 export type Model = PaliGemma<ImageSource>;
@@ -36,7 +37,9 @@ export async function openFilesOf(
 export async function lookAtFilesOf(given: string | undefined, signal: AbortSignal): Promise<NamedFiles> {
   const { offline, token, endpoint } = await readEnvironment();
   if (given === undefined || offline || existsSync(given) || !looksLikeRepository(given)) {
-    return await openFilesOf(given, { signal, onProgress: () => {} });
+    const options = { signal, onProgress: () => {} };
+    if (given === undefined) return await openFilesOf(given, options);
+    return { name: given, files: await openFilesOrFile(given, options) };
   }
   const files = await remoteFiles(given, {
     signal,
@@ -46,7 +49,8 @@ export async function lookAtFilesOf(given: string | undefined, signal: AbortSign
   return { name: given, files };
 }
 
-const EMBEDDED = "tiny-shapes (embedded)";
+/** What the model is called that comes along. */
+export const EMBEDDED = "tiny-shapes (embedded)";
 
 /** Runs `use` with the model that the options name, and takes backend and model down afterwards. */
 export async function withModel<T>(

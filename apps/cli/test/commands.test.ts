@@ -200,7 +200,12 @@ describe("inspect", () => {
     const inspection = JSON.parse(await output("inspect", "--json"));
     expect(inspection).toMatchObject({ resolution: 112, imageTokens: 64, preset: null, problems: [] });
     expect(inspection.parametersInFiles).toBe(inspection.parameters);
-    expect(inspection.memory[0]).toMatchObject({ precision: "float32", weights: inspection.parameters * 4 });
+    expect(inspection).toMatchObject({ license: "mit", taskFamily: "fine-tuned", precision: "bfloat16" });
+    // The CPU keeps the token table as it lies, beside all weights in float32.
+    expect(inspection.needs[0]).toMatchObject({
+      precision: "float32",
+      weights: inspection.parameters * 4 + 1664 * 144 * 2,
+    });
   });
 });
 

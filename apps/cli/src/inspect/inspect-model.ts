@@ -1,5 +1,6 @@
 import { parameterCount, parseConfig, presets, releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, isPaliGemmaError, sizeOf } from "@paligemma/core";
+import { looksLikeExport } from "@paligemma/onnx";
 import {
   canonicalNames,
   findQuantized,
@@ -9,9 +10,14 @@ import {
   type Checkpoint,
   type ModelFiles,
 } from "@paligemma/weights";
+import { HEAD, guessConfig } from "../single-file.ts";
+import { needsOf, type Needs, type Stored } from "./devices.ts";
+import { inspectExport, type ExportedPrecision } from "./inspect-export.ts";
+import { provenanceOf, type Provenance } from "./provenance.ts";
 
-/** What a checkpoint is, from its `config.json` and the headers of its weights. */
-export interface Inspection {
+/** What a checkpoint is, from its `config.json`, its model card and the headers of its weights. */
+export interface Inspection extends Provenance {
+  readonly format: "safetensors" | "npz" | "quantised bundle" | "ONNX export" | "no weights";
   readonly family: "PaliGemma 1" | "PaliGemma 2";
   /** The released size with exactly these networks; null for any other. */
   readonly preset: string | null;
@@ -27,12 +33,12 @@ export interface Inspection {
   readonly parametersInFiles: number | null;
   /** Bytes of the weights by element type; of matrices in 4 or 8 bits as "int4" and "int8", their scales included. */
   readonly elementTypes: Readonly<Record<string, number>>;
-  /** Bytes per arithmetic: the weights, and the cache that 1000 tokens of one answer need. */
-  readonly memory: readonly {
-    readonly precision: string;
-    readonly weights: number;
-    readonly cachePer1000Tokens: number;
-  }[];
+  /** The format that most of the weights have, with quantised matrices as "int4" and "int8"; null without weights. */
+  readonly precision: string | null;
+  /** What each device needs. Without weights: as if they were bfloat16. */
+  readonly needs: readonly Needs[];
+  /** Of an ONNX export: each precision that it has; else empty. */
+  readonly exports: readonly ExportedPrecision[];
   readonly weightFiles: readonly string[];
   /** What stands in the way of loading it, in words; empty when nothing does. */
   readonly problems: readonly string[];
@@ -46,25 +52,23 @@ export interface NetworkSize {
 }
 
 const MAX_CONFIG_BYTES = 2 ** 20; // released ones have a few kB
-const PRECISIONS = [
-  ["float32", 4],
-  ["bfloat16", 2],
-  ["float16", 2],
-] as const;
 const QUANTIZED = new Set(["int4", "int8"]);
-/** The token table again, which some files hold as the output layer too. */
-const TIED_HEAD = "language_model.lm_head.weight";
 
 /** Reads `config.json` and headers. Throws what parsing them throws; what is missing is listed in `problems`. */
-export async function inspectModel(files: ModelFiles, signal: AbortSignal): Promise<Inspection> {
-  const config = parseConfig(await readJson(files, "config.json", signal));
-  const opened = await openWeights(files, signal);
+export async function inspectModel(name: string, files: ModelFiles, signal: AbortSignal): Promise<Inspection> {
+  const json = files.paths.has("config.json") ? await readJson(files, "config.json", signal) : undefined;
+  const given = json === undefined ? undefined : parseConfig(json);
+  const isExport = looksLikeExport(files) && (await weightPaths(files, signal)).length === 0;
+  const opened = isExport ? undefined : await openWeights(files, given, signal);
+  const checkpoint = opened && "checkpoint" in opened ? opened.checkpoint : undefined;
+  const config = given ?? guessConfig(checkpoint ?? (await openModel(files, { signal })), files.name);
+  const exported = isExport ? await inspectExport(files, config, signal) : { precisions: [], problems: [] };
   const { vision, text } = config;
-  const parameters = parameterCount(config);
-  const elementTypes = "checkpoint" in opened ? bytesByType(opened.checkpoint, config) : {};
-  const quantized = Object.keys(elementTypes).some((type) => QUANTIZED.has(type));
-  const cacheNumbers = 2 * text.numHiddenLayers * text.numKeyValueHeads * text.headDim * 1000;
+  const elementTypes = checkpoint ? bytesByType(checkpoint, config) : (exported.precisions[0]?.elementTypes ?? {});
+  const weightFiles = isExport ? exportFiles(files) : await weightPaths(files, signal);
   return {
+    ...(await provenanceOf(name, files, json, signal)),
+    format: formatOf(isExport, weightFiles, elementTypes),
     family: text.modelType === "gemma2" ? "PaliGemma 2" : "PaliGemma 1",
     preset: presetOf(config),
     resolution: vision.imageSize,
@@ -77,22 +81,53 @@ export async function inspectModel(files: ModelFiles, signal: AbortSignal): Prom
       vocabulary: text.vocabSize,
       context: text.maxPositionEmbeddings,
     },
-    parameters,
-    parametersInFiles: "checkpoint" in opened ? countNumbers(opened.checkpoint, config) : null,
+    parameters: parameterCount(config),
+    parametersInFiles: checkpoint ? countNumbers(checkpoint, config) : null,
     elementTypes,
-    memory: quantized
-      ? [{ precision: "as stored", weights: sum(Object.values(elementTypes)), cachePer1000Tokens: cacheNumbers * 4 }]
-      : PRECISIONS.map(([precision, bytes]) => ({
-          precision,
-          weights: parameters * bytes,
-          cachePer1000Tokens: cacheNumbers * bytes,
-        })),
-    weightFiles: await weightPaths(files, signal),
+    precision: commonest(elementTypes),
+    needs: exported.precisions[0]?.needs ?? needsOf(storedOf(checkpoint, config), config),
+    exports: exported.precisions,
+    weightFiles,
     problems: [
+      ...(given ? [] : ["config.json is missing: the size was told by the tensors. Convert it with --like"]),
       ...fileProblems(files),
-      ...("problem" in opened ? [opened.problem] : tensorProblems(opened.checkpoint, config)),
+      ...exported.problems,
+      ...(opened && "problem" in opened ? [opened.problem] : []),
+      ...(checkpoint ? tensorProblems(checkpoint, config) : []),
     ],
   };
+}
+
+/** The format that most numbers have. */
+function commonest(elementTypes: Readonly<Record<string, number>>): string | null {
+  const bits = (type: string): number => Number(/\d+$/.exec(type)?.[0] ?? 8);
+  const counts = Object.entries(elementTypes).map(([type, bytes]) => [type, bytes / bits(type)] as const);
+  return counts.toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? null;
+}
+
+function formatOf(
+  isExport: boolean,
+  weightFiles: readonly string[],
+  elementTypes: Readonly<Record<string, number>>,
+): Inspection["format"] {
+  if (isExport) return "ONNX export";
+  if (weightFiles.length === 0) return "no weights";
+  if (Object.keys(elementTypes).some((type) => QUANTIZED.has(type))) return "quantised bundle";
+  return weightFiles.some((path) => /\.npz(?:\.part\w*)?$/.test(path)) ? "npz" : "safetensors";
+}
+
+function exportFiles({ paths }: ModelFiles): readonly string[] {
+  return [...paths].filter((path) => /^onnx\/.*\.onnx(?:_data(?:_\d+)?)?$/.test(path)).toSorted();
+}
+
+/** The tensors as they lie; without weights, those that the config asks for. */
+function storedOf(checkpoint: Checkpoint | undefined, config: PaliGemmaConfig): readonly Stored[] {
+  if (!checkpoint)
+    return [...releasedTensors(config)].map(([name, shape]) => ({ name, shape, dtype: "bfloat16", packed: false }));
+  const packed = quantizedParts(checkpoint, config);
+  return [...checkpoint.tensors.values()]
+    .filter(({ name }) => !(config.text.tieWordEmbeddings && name === HEAD))
+    .map((ref) => ({ ...ref, packed: packed.has(ref.name) }));
 }
 
 async function readJson(files: ModelFiles, path: string, signal: AbortSignal): Promise<unknown> {
@@ -109,10 +144,15 @@ async function readJson(files: ModelFiles, path: string, signal: AbortSignal): P
 
 async function openWeights(
   files: ModelFiles,
+  config: PaliGemmaConfig | undefined,
   signal: AbortSignal,
 ): Promise<{ checkpoint: Checkpoint } | { problem: string }> {
   try {
-    return { checkpoint: canonicalNames(await openModel(files, { signal })) };
+    return {
+      checkpoint: canonicalNames(
+        await openModel(files, { signal, ...(config && { vocabSize: config.text.vocabSize }) }),
+      ),
+    };
   } catch (error) {
     if (!isPaliGemmaError(error)) throw error;
     return { problem: error.message };
@@ -121,7 +161,7 @@ async function openWeights(
 
 function tensorProblems(checkpoint: Checkpoint, config: PaliGemmaConfig): readonly string[] {
   try {
-    matchTensors(checkpoint, releasedTensors(config), { optional: [TIED_HEAD] });
+    matchTensors(checkpoint, releasedTensors(config), { optional: [HEAD] });
     return [];
   } catch (error) {
     if (!isPaliGemmaError(error)) throw error;
@@ -141,7 +181,7 @@ function countNumbers(checkpoint: Checkpoint, config: PaliGemmaConfig): number {
   const packed = quantizedParts(checkpoint, config);
   const whole = [...new Set(packed.values())].map(({ name }) => releasedTensors(config).get(name) ?? []);
   const refs = [...checkpoint.tensors.values()].filter(
-    ({ name }) => !packed.has(name) && !(config.text.tieWordEmbeddings && name === TIED_HEAD),
+    ({ name }) => !packed.has(name) && !(config.text.tieWordEmbeddings && name === HEAD),
   );
   return sum([...refs.map(({ shape }) => shape), ...whole].map(sizeOf));
 }
@@ -166,7 +206,7 @@ function quantizedParts(
   config: PaliGemmaConfig,
 ): ReadonlyMap<string, { readonly name: string; readonly type: string }> {
   return new Map(
-    [...releasedTensors(config).keys(), TIED_HEAD].flatMap((name) => {
+    [...releasedTensors(config).keys(), HEAD].flatMap((name) => {
       const found = findQuantized(checkpoint, name);
       const matrix = { name, type: `int${found?.bits}` };
       return found
