@@ -65,6 +65,11 @@ export async function startStandIn(repositories: Readonly<Record<string, StandIn
         authorization: request.headers.authorization,
         range: request.headers.range,
       });
+      // Pages ask, too: the Hub lets them, and tells them its headers.
+      response.setHeader("access-control-allow-origin", "*");
+      response.setHeader("access-control-allow-headers", "*");
+      response.setHeader("access-control-expose-headers", "*");
+      if (request.method === "OPTIONS") return void response.writeHead(204).end();
       handler(request, response, url).catch(() => response.destroy());
     });
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

@@ -1,0 +1,33 @@
+// A stand-in for the Hugging Face Hub beside the browser's tests, which cannot start a server themselves.
+import type { TestProject } from "vitest/node";
+import { MODEL } from "../../packages/hub/test/model.ts";
+import { startStandIn, type StandIn } from "../../packages/hub/test/stand-in.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Where the stand-in listens. */
+    readonly hub: string;
+  }
+}
+
+const DAMAGED = "damaged.bin";
+const BROKEN = "model-00002-of-00002.safetensors";
+let hub: StandIn | undefined;
+
+/** Serves "owner/model": its second shard breaks off once, and one file is damaged on its way each time. */
+export async function setup(project: TestProject): Promise<void> {
+  const files = { ...MODEL.files, [DAMAGED]: new Uint8Array(100_000).fill(7) };
+  const standIn = await startStandIn({ "owner/model": { files } });
+  let breaks = 1;
+  standIn.fault = ({ path }) => {
+    if (path === DAMAGED) return { kind: "corrupt" };
+    return path === BROKEN && breaks-- > 0 ? { kind: "break", after: 70_000 } : undefined;
+  };
+  project.provide("hub", standIn.endpoint);
+  hub = standIn;
+}
+
+/** Ends the server. */
+export async function teardown(): Promise<void> {
+  await hub?.[Symbol.asyncDispose]();
+}
