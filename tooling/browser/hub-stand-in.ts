@@ -7,6 +7,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Where the stand-in listens. */
     readonly hub: string;
+    /** How many scenes of tiny-shapes' evaluation are asked. */
+    readonly scenes: number;
   }
 }
 
