@@ -19,7 +19,12 @@ export class FeatureCache implements Disposable {
    * Fills `into` with the features of a picture: by copying them where they are known, by `encode` where they are not. `variant`
    * stands for whatever else they depend on. A picture that is being encoded for another call is waited for.
    */
-  async provide(pixels: NdArray<"float32">, variant: string, into: Tensor, encode: () => Promise<unknown>): Promise<void> {
+  async provide(
+    pixels: NdArray<"float32">,
+    variant: string,
+    into: Tensor,
+    encode: () => Promise<unknown>,
+  ): Promise<void> {
     const bytes = bytesFor(into.dtype, sizeOf(into.shape));
     const key = this.#recent.fits(bytes) ? await contentKey([pixels], variant) : undefined;
     if (key === undefined) {

@@ -1,5 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { PaliGemmaError } from "@paligemma/core";
+import { looksLikeRepository } from "@paligemma/hub";
+import { openFiles, type CachedHubOptions } from "@paligemma/hub/node";
 import { decodeImage, type ImageSource } from "@paligemma/processor/node";
 import type { QuantizedDType } from "@paligemma/quantization";
 import { quantizedFiles } from "@paligemma/quantization/node";
@@ -18,22 +20,29 @@ export interface NodeLoadOptions extends LoadOptions<ImageSource> {
   readonly dtype?: QuantizedDType;
   /** With `dtype`: where quantised weights are kept. Default: `PALIGEMMA_CACHE`, else `~/.cache/paligemma`. */
   readonly cacheFolder?: string;
+  /** Of a name on the Hub: token, revision, cache, endpoint, offline. Default: what the HF_… variables say. */
+  readonly hub?: Omit<CachedHubOptions, "onProgress" | "signal">;
 }
 
 /**
- * A model from a folder (a path or a file: URL) or from its files. Pictures may be bytes, paths and file: URLs: sharp
+ * A model from a folder (a path or a file: URL), from a repository of the Hugging Face Hub ("owner/name" or
+ * "owner/name@revision", where there is no such folder), or from its files. Pictures may be bytes, paths and file: URLs: sharp
  * decodes them unless `decodeImage` says otherwise.
  */
 export async function loadPaliGemma(
   from: string | URL | ModelFiles,
-  { dtype, cacheFolder, ...options }: NodeLoadOptions,
+  { dtype, cacheFolder, hub, ...options }: NodeLoadOptions,
 ): Promise<PaliGemma<ImageSource>> {
   if (dtype === undefined && cacheFolder !== undefined)
     throw new PaliGemmaError(
       "paligemma/option",
       "cacheFolder is for quantised weights; give dtype too, or leave it out",
     );
-  const given = await filesOf(from);
+  const given = await filesOf(from, {
+    ...hub,
+    ...(options.onProgress && { onProgress: options.onProgress }),
+    ...(options.signal && { signal: options.signal }),
+  });
   const files = dtype === undefined ? given : await quantized(given, { ...options, dtype, cacheFolder });
   return await loadFiles<ImageSource>(files, { decodeImage, ...options });
 }
@@ -47,9 +56,10 @@ export async function calibrate(
   return await calibrateFiles<ImageSource>(await filesOf(from), examples, { decodeImage, ...options });
 }
 
-async function filesOf(from: string | URL | ModelFiles): Promise<ModelFiles> {
+async function filesOf(from: string | URL | ModelFiles, hub: CachedHubOptions = {}): Promise<ModelFiles> {
   if (from instanceof URL) return await folderFiles(fileURLToPath(from));
-  return typeof from === "string" ? await folderFiles(from) : from;
+  if (typeof from !== "string") return from;
+  return looksLikeRepository(from) ? await openFiles(from, hub) : await folderFiles(from);
 }
 
 async function quantized(
