@@ -9,6 +9,8 @@ export interface ModelOptions {
   readonly threads?: number;
   readonly dtype?: QuantizedDType;
   readonly cache?: string;
+  readonly profile?: boolean;
+  readonly profileOut?: string;
   readonly maxNewTokens?: number;
   readonly batchSize: number;
   readonly json?: boolean;
@@ -38,6 +40,8 @@ export function modelCommand(name: string, summary: string, examples: readonly s
       new Option("--dtype <name>", "quantise the weights at the first use, and keep them").choices(QUANTIZED_DTYPES),
     )
     .option("--cache <folder>", "with --dtype: where they are kept (default: $PALIGEMMA_CACHE or ~/.cache/paligemma)")
+    .option("--profile", "say on the standard error where the time went, by graph and operator")
+    .option("--profile-out <file>", "write the same as JSON")
     .option("--max-new-tokens <n>", "length of an answer at most (default: 256)", wholeNumber(1))
     .option("--batch-size <n>", "pictures that are answered together", wholeNumber(1), 8)
     .option("--json", "print one JSON document");

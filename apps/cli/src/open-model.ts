@@ -12,6 +12,7 @@ import { folderFiles } from "@paligemma/weights/node";
 import type { PaliGemma } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import type { ModelOptions } from "./model-command.ts";
+import { tellProfile } from "./profile.ts";
 import { progressBar } from "./progress.ts";
 import { openFilesOrFile } from "./single-file.ts";
 
@@ -58,11 +59,18 @@ export async function withModel<T>(
   signal: AbortSignal,
   use: (model: Model, name: string) => Promise<T>,
 ): Promise<T> {
-  const { device, threads } = options;
-  await using backend: Backend = await createNodeBackend({ device, ...(threads !== undefined && { threads }) });
+  const { device, threads, profileOut } = options;
+  const profile = options.profile === true || profileOut !== undefined;
+  await using backend = await createNodeBackend({
+    device,
+    ...(threads !== undefined && { threads }),
+    ...(profile && { profile }),
+  });
   const { model, name } = await load(options, backend, signal);
   try {
-    return await use(model, name);
+    const result = await use(model, name);
+    if (profile) await tellProfile(await backend.endProfile(), options);
+    return result;
   } finally {
     await model.dispose();
   }

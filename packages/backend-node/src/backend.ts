@@ -5,6 +5,7 @@ import { bytesOf, checkShape } from "./array-bytes.ts";
 import { compileGraph } from "./compile.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
+import type { GraphProfile } from "./profile.ts";
 import { NodeSession } from "./session.ts";
 import type { NodeBackend, NodeBackendStats } from "./stats.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
@@ -15,6 +16,9 @@ export class WorkerBackend implements NodeBackend {
   readonly target: Target;
   readonly #link: WorkerLink;
   readonly #options: NodeBackendOptions;
+  /** Names of sessions whose profile was not read yet. */
+  readonly #profiled = new Map<number, string>();
+  readonly #profiles: GraphProfile[] = [];
 
   constructor(link: WorkerLink, version: string, options: NodeBackendOptions, target?: Target) {
     const { device = "cpu" } = options;
@@ -32,9 +36,11 @@ export class WorkerBackend implements NodeBackend {
         "backend/option",
         `compile has no option ${unknown.key}${unknown.meant ? `; is ${unknown.meant} meant?` : ""}`,
       );
-    return compileGraph(this.#link, model, this.#options, options).then(
-      (session) => new NodeSession(this.#link, session, model),
-    );
+    return compileGraph(this.#link, model, this.#options, options).then((session) => {
+      if (this.#options.profile !== true) return new NodeSession(this.#link, session, model);
+      this.#profiled.set(session, model.name);
+      return new NodeSession(this.#link, session, model, () => this.#readProfile(session));
+    });
   }
 
   allocate(dtype: DType, shape: readonly number[]): Promise<Tensor> {
@@ -112,6 +118,27 @@ export class WorkerBackend implements NodeBackend {
       const { tensors, tensorBytes, sessions, runMilliseconds } = reply;
       return { tensors, tensorBytes, sessions, runMilliseconds };
     });
+  }
+
+  async #readProfile(session: number): Promise<void> {
+    const graph = this.#profiled.get(session);
+    if (graph === undefined) return;
+    this.#profiled.delete(session);
+    const reply = await this.#link.ask({ kind: "profile", id: this.#link.fresh(), session }, `profile ${graph}`);
+    if (reply.kind !== "profiled")
+      throw new PaliGemmaError("backend/worker", `a profile was answered with ${reply.kind}`);
+    this.#profiles.push({ graph, ...reply.profile });
+  }
+
+  async endProfile(): Promise<readonly GraphProfile[]> {
+    this.#link.mustBeOpen();
+    if (this.#options.profile !== true)
+      throw new PaliGemmaError(
+        "backend/option",
+        "there is no profile: make the backend with createNodeBackend({ profile: true })",
+      );
+    for (const session of this.#profiled.keys()) await this.#readProfile(session);
+    return [...this.#profiles];
   }
 
   dispose(): Promise<void> {

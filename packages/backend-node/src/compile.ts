@@ -4,6 +4,7 @@ import type { GraphModel } from "@paligemma/graph";
 import { cachedModel, entryName, isCacheable, writeEntry, type EntryWriter } from "./cache.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
+import { profileFolder } from "./profile.ts";
 import type { Slot } from "./protocol.ts";
 import { sessionOptions } from "./session-options.ts";
 import { encodeWithWeights, type Encoded } from "./weight-files.ts";
@@ -24,6 +25,7 @@ export async function compileGraph(
     readonly model: Uint8Array<ArrayBuffer> | string;
     readonly handed?: Encoded["handed"];
     readonly options: object;
+    readonly profile?: string | undefined;
   }): Promise<number> {
     const handed = (what.handed ?? []).map(({ path, data }) => ({ path, data: alone(data) }));
     const move = [
@@ -43,12 +45,14 @@ export async function compileGraph(
 
   onProgress?.({ task, done: 0, total: 1, unit: "items" });
   const { cacheFolder } = options;
+  const profile = options.profile === true ? await profileFolder() : undefined;
   let session: number;
   if (cacheFolder === undefined || !isCacheable(model)) {
     session = await ask({
       model: alone(encoded.bytes),
       handed: encoded.handed,
-      options: sessionOptions(model, options, { folder: encoded.root }),
+      options: sessionOptions(model, options, { folder: encoded.root, profile }),
+      profile,
     });
   } else {
     const name = entryName(encoded);
@@ -61,7 +65,7 @@ export async function compileGraph(
         "backend/cache",
         `the entry ${name} that was just written to ${cacheFolder} is not there; does something else clear the folder?`,
       );
-    session = await ask({ model: path, options: sessionOptions(model, options, {}) });
+    session = await ask({ model: path, options: sessionOptions(model, options, { profile }), profile });
   }
   onProgress?.({ task, done: 1, total: 1, unit: "items" });
   return session;

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
-import { CPU_WITHOUT_ROWS } from "@paligemma/graph";
+import { CPU_WITHOUT_ROWS, type Target } from "@paligemma/graph";
 import { WorkerBackend } from "./backend.ts";
 import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
@@ -20,11 +20,13 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
   if (cuda) checkCuda(RUNTIME_VERSION);
   const url = workerUrl();
   const { link, version } = await WorkerLink.start(url);
-  const backend = new WorkerBackend(link, version, options);
+  // What is tried out here is in nobody's profile.
+  const backend = new WorkerBackend(link, version, { ...options, profile: false });
+  let target: Target;
   try {
     if (version !== RUNTIME_VERSION) throw otherVersion(version);
     await checkMappedWeights(backend, fileURLToPath(url));
-    if (!cuda && !(await multipliesBytes(backend))) return new WorkerBackend(link, version, options, CPU_WITHOUT_ROWS);
+    target = cuda || (await multipliesBytes(backend)) ? backend.target : CPU_WITHOUT_ROWS;
   } catch (error) {
     await backend.dispose();
     if (isPaliGemmaError(error, "backend/unavailable")) throw error;
@@ -36,7 +38,7 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
       { cause },
     );
   }
-  return backend;
+  return new WorkerBackend(link, version, options, target);
 }
 
 function otherVersion(version: string): PaliGemmaError {

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { allocate, viewAs, type ArrayTypes, type DType } from "@paligemma/core";
 import type * as Runtime from "onnxruntime-node";
 import {
@@ -11,6 +12,7 @@ import {
   type RunRequest,
   type Slot,
 } from "./protocol.ts";
+import { readProfile } from "./profile.ts";
 
 type Data = ArrayTypes[DType];
 
@@ -18,6 +20,8 @@ interface Compiled {
   readonly runtime: Runtime.InferenceSession;
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
+  /** Folder of its profile, until that was read. */
+  profile: string | undefined;
 }
 
 /** A reply and the buffers in it that are moved, not copied. */
@@ -61,9 +65,11 @@ export class Executor {
       case "release": {
         const session = this.#sessions.get(request.session);
         this.#sessions.delete(request.session);
-        await session?.runtime.release();
+        if (session) await release(session);
         return done(request.id);
       }
+      case "profile":
+        return { reply: await this.#profile(request), move: [] };
       case "free":
         this.#tensors.delete(request.tensor);
         return undefined;
@@ -93,13 +99,22 @@ export class Executor {
     this.#tensors.clear();
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
-    for (const session of sessions) await session.runtime.release();
+    for (const session of sessions) await release(session);
   }
 
-  async #compile({ session, model, handed, options, inputs, outputs }: CompileRequest): Promise<void> {
+  async #profile({ id, session }: { readonly id: number; readonly session: number }): Promise<Reply> {
+    const compiled = this.#sessions.get(session);
+    const folder = compiled?.profile;
+    if (!compiled || folder === undefined) throw new Error(`session ${session} has no profile`);
+    compiled.profile = undefined;
+    compiled.runtime.endProfiling();
+    return { kind: "profiled", id, profile: await readProfile(folder) };
+  }
+
+  async #compile({ session, model, handed, options, inputs, outputs, profile }: CompileRequest): Promise<void> {
     const all = handed.length > 0 ? { ...options, externalData: handed } : options;
     const runtime = await this.#create(model, all);
-    this.#sessions.set(session, { runtime, inputs, outputs });
+    this.#sessions.set(session, { runtime, inputs, outputs, profile });
   }
 
   #create(model: Uint8Array | string, options: object): Promise<Runtime.InferenceSession> {
@@ -168,6 +183,12 @@ export class Executor {
   #tensor(dtype: DType, data: Data, dims: number[]): Runtime.Tensor {
     return new this.#ort.Tensor(dtype as "float32", data as Float32Array, dims);
   }
+}
+
+/** Frees a session, and with it a profile that nobody asked for. */
+async function release({ runtime, profile }: Compiled): Promise<void> {
+  await runtime.release();
+  if (profile !== undefined) await rm(profile, { recursive: true, force: true });
 }
 
 function done(id: number): Answer {

@@ -14,9 +14,17 @@ export interface NodeBackendOptions {
    * one machine, and are never removed. CPU only.
    */
   readonly cacheFolder?: string;
+  /** Measure how long each operator takes; `endProfile` tells. Costs a few percent, and a file of events while it lasts. */
+  readonly profile?: boolean;
 }
 
-const KNOWN = ["device", "threads", "deviceId", "cacheFolder"] as const satisfies readonly (keyof NodeBackendOptions)[];
+const KNOWN = [
+  "device",
+  "threads",
+  "deviceId",
+  "cacheFolder",
+  "profile",
+] as const satisfies readonly (keyof NodeBackendOptions)[];
 /** More than any machine has cores for; a bigger number is a mistake. */
 const MAX_THREADS = 1024;
 /** More than any machine has cards; a bigger number is a mistake. */
@@ -38,6 +46,8 @@ export function checkOptions(options: NodeBackendOptions): void {
   if (threads !== undefined && device === "cuda") faults.push('threads is for the device "cpu" alone');
   if (cacheFolder !== undefined && (typeof cacheFolder !== "string" || cacheFolder === ""))
     faults.push("cacheFolder must be the path of a folder");
+  if (options.profile !== undefined && typeof options.profile !== "boolean")
+    faults.push(`profile is ${String(options.profile)}, it may be true or false`);
   if (cacheFolder !== undefined && device === "cuda") faults.push('cacheFolder is for the device "cpu" alone');
   if (faults.length > 0) throw new PaliGemmaError("backend/option", `createNodeBackend: ${faults.join("; ")}`);
 }

@@ -1,4 +1,5 @@
 import type { DType } from "@paligemma/core";
+import type { GraphProfile } from "./profile.ts";
 
 /** Name and format of an input or output of a session. */
 export interface Slot {
@@ -33,6 +34,8 @@ export interface CompileRequest {
   readonly options: object;
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
+  /** Folder that the runtime writes a profile of the session to. */
+  readonly profile?: string | undefined;
 }
 
 /** A run, as flat lists of numbers: they cross threads several times faster than objects do. */
@@ -76,6 +79,8 @@ export type Request =
   | CopyRequest
   | { readonly kind: "release"; readonly id: number; readonly session: number }
   | { readonly kind: "free"; readonly tensor: number }
+  /** Ends the profile of a session, and asks for it. */
+  | { readonly kind: "profile"; readonly id: number; readonly session: number }
   /** Asks how much there is. */
   | { readonly kind: "count"; readonly id: number }
   /** Drops the request `id` if it has not begun: overtakes what waits. Not answered itself. */
@@ -118,6 +123,7 @@ export type Reply =
       readonly sessions: number;
       readonly runMilliseconds: number;
     }
+  | { readonly kind: "profiled"; readonly id: number; readonly profile: Omit<GraphProfile, "graph"> }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
   /** Cancelled before it began. */
   | { readonly kind: "dropped"; readonly id: number };
@@ -143,4 +149,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 4;
+export const PROTOCOL = 5;

@@ -1,6 +1,7 @@
 import { PaliGemmaError } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import type { NodeBackendOptions } from "./options.ts";
+import { profileOptions } from "./profile.ts";
 
 /**
  * Folder that external data must lie in, as the runtime sees it: the root, so that every file of the machine can be
@@ -21,6 +22,8 @@ export function rootOf(paths: readonly string[]): string {
 export interface SessionFiles {
   /** Folder below which mapped files are named; absent where they lie beside the model. */
   readonly folder?: string;
+  /** Folder for a profile of the session. */
+  readonly profile?: string | undefined;
   readonly write?: { readonly optimizedModelFilePath: string; readonly session: Readonly<Record<string, string>> };
 }
 
@@ -31,7 +34,7 @@ export interface SessionFiles {
 export function sessionOptions(
   model: GraphModel,
   options: NodeBackendOptions,
-  { folder, write }: SessionFiles,
+  { folder, write, profile }: SessionFiles,
 ): object {
   const { device = "cpu", threads, deviceId = 0 } = options;
   // Packing copies every weight; only quantised products need it (up to a hundred times slower without).
@@ -41,6 +44,7 @@ export function sessionOptions(
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     // 4 is fatal: errors are thrown, and need not be printed as well.
     logSeverityLevel: 4,
+    ...(profile !== undefined && profileOptions(profile)),
     ...(write && { optimizedModelFilePath: write.optimizedModelFilePath }),
     extra: {
       session: {

@@ -23,9 +23,11 @@ export class NodeSession implements Session {
   readonly #link: WorkerLink;
   readonly #id: number;
   readonly #places: ReadonlyMap<string, number>;
+  readonly #beforeRelease: (() => Promise<void>) | undefined;
   #disposed = false;
 
-  constructor(link: WorkerLink, id: number, model: GraphModel) {
+  constructor(link: WorkerLink, id: number, model: GraphModel, beforeRelease?: () => Promise<void>) {
+    this.#beforeRelease = beforeRelease;
     this.#link = link;
     this.#id = id;
     this.model = model;
@@ -134,6 +136,7 @@ export class NodeSession implements Session {
     if (this.#disposed) return;
     this.#disposed = true;
     if (this.#link.closed) return;
+    await this.#beforeRelease?.();
     const id = this.#link.fresh();
     await this.#link
       .ask({ kind: "release", id, session: this.#id }, `release ${this.model.name}`)

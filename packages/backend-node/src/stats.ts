@@ -1,4 +1,5 @@
 import type { Backend } from "@paligemma/backend";
+import type { GraphProfile } from "./profile.ts";
 
 /** What a backend holds now, counted by its worker when everything asked of it before was done. */
 export interface NodeBackendStats {
@@ -16,4 +17,9 @@ export interface NodeBackendStats {
 export interface NodeBackend extends Backend {
   /** What it holds now. */
   stats(): Promise<NodeBackendStats>;
+  /**
+   * Where the time of each compiled graph went, those that were disposed included; from then on nothing more is measured. Throws
+   * `backend/option` for a backend that was not made with `profile`.
+   */
+  endProfile(): Promise<readonly GraphProfile[]>;
 }
