@@ -26,7 +26,7 @@ export interface GpuCompileOptions extends CompileOptions {
 /** Streams the weights to the GPU, then lets the runtime compile the graph, whose big weights are inputs. */
 export async function compileGpu(parts: GpuParts, model: GraphModel, options: GpuCompileOptions): Promise<Session> {
   const { life, runtime, device, weights, sessions, counts } = parts;
-  const plan = planWeights(model, options.target, INLINE_BYTES);
+  const plan = planWeights(model, options.target, INLINE_BYTES, weights.maxBufferSize);
   const onHeld = (bytes: number): void => void (counts.stagingBytesPeak = Math.max(counts.stagingBytesPeak, bytes));
   const stream = { ...options, onHeld };
   const inline = await readWeights(plan.inline, { ...stream, task: `read constants of ${model.name}` });

@@ -1,6 +1,7 @@
 import { bytesFor, sizeOf, type DType } from "@paligemma/core";
 import type { GraphModel, Initializer, Node, Target } from "@paligemma/graph";
 import type { TensorRef } from "@paligemma/weights";
+import { splitTables } from "./split.ts";
 
 /** A tensor of a checkpoint and the format that the graph gets it in. */
 export interface LoadedWeight {
@@ -33,9 +34,14 @@ const CONVERTIBLE: ReadonlySet<DType> = new Set<DType>(["float32", "float16", "b
 /**
  * Decides for every tensor of a checkpoint in which format it is loaded and where to. A tensor that the graph only uses cast
  * to one format is loaded in that format; one in a format that the target cannot hold is loaded in its arithmetic format.
- * Tensors of at most `inlineBytes` become constants.
+ * Tensors of at most `inlineBytes` become constants; tables of more than `maxBytes` are cut into parts.
  */
-export function planWeights(model: GraphModel, target: Target, inlineBytes: number): WeightPlan {
+export function planWeights(
+  model: GraphModel,
+  target: Target,
+  inlineBytes: number,
+  maxBytes: number = Infinity,
+): WeightPlan {
   const uses = usesOf(model);
   const renamed = new Map<string, string>();
   const dropped = new Set<Node>();
@@ -67,10 +73,11 @@ export function planWeights(model: GraphModel, target: Target, inlineBytes: numb
         : node,
     );
   const isInline = ({ ref, dtype }: LoadedWeight): boolean => bytesFor(dtype, sizeOf(ref.shape)) <= inlineBytes;
+  const split = splitTables({ ...model, nodes, initializers }, weights, maxBytes);
   return {
-    model: { ...model, nodes, initializers },
-    inline: weights.filter(isInline),
-    streamed: weights.filter((weight) => !isInline(weight)),
+    model: split.model,
+    inline: split.weights.filter(isInline),
+    streamed: split.weights.filter((weight) => !isInline(weight)),
   };
 }
 

@@ -19,7 +19,8 @@ interface Entry {
 export class WeightStore {
   readonly #device: GPUDevice;
   readonly #transfer: Transfer;
-  readonly #maxBufferSize: number;
+  /** Bytes that one tensor has at most. */
+  readonly maxBufferSize: number;
   readonly #entries = new Map<string, Entry>();
   readonly #sources = new WeakMap<ByteSource, number>();
   #sourceCount = 0;
@@ -28,7 +29,7 @@ export class WeightStore {
   constructor(device: GPUDevice, transfer: Transfer, maxBufferSize: number) {
     this.#device = device;
     this.#transfer = transfer;
-    this.#maxBufferSize = maxBufferSize;
+    this.maxBufferSize = maxBufferSize;
   }
 
   /**
@@ -103,10 +104,10 @@ export class WeightStore {
 
   async #create(key: string, weight: LoadedWeight): Promise<Entry> {
     const size = toWords(loadedBytes(weight));
-    if (size > this.#maxBufferSize) {
+    if (size > this.maxBufferSize) {
       throw new PaliGemmaError(
         "backend/memory",
-        `${weight.name} takes ${size} bytes as ${weight.dtype}, one buffer of this GPU holds ${this.#maxBufferSize}. Take a quantised model (4 or 8 bits) or the precision "float16".`,
+        `${weight.name} takes ${size} bytes as ${weight.dtype}, one buffer of this GPU holds ${this.maxBufferSize}. Take a quantised model (4 or 8 bits) or the precision "float16".`,
       );
     }
     this.#device.pushErrorScope("out-of-memory");
