@@ -88,6 +88,22 @@ it("forgets tokens, forks and takes several at once", async () => {
   expect(() => other.rollback(3)).toThrow("cannot forget 3 tokens, only 2 are there");
 });
 
+// Made by torch's exporter (tooling/oracles/onnx_recipe.py): opset 14, weights inside, no mask, all logits.
+it("gives transformers' ids and logits from an export of others", async () => {
+  const { answers, expected } = await openTiny("pg2-tiny");
+  await using model = await loadPaliGemma(fileURLToPath(new URL("fixtures/onnx-recipe", import.meta.url)), { backend });
+  const alone = { pixelValues: pixels(1), inputIds: int64(INPUTS.A) };
+  const { data } = await expected.read("A.logits");
+  const { logits } = await model.forward(alone);
+  expect(most(logits.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+  const { new_tokens: greedy } = answers["gen.greedy"]!;
+  const made = await model.generateIds(alone, { maxNewTokens: greedy[0]!.length });
+  expect(made.sequences[0]).toEqual(upToEnd(greedy[0]!));
+  const batch = { pixelValues: pixels(2), inputIds: int64(INPUTS.B), attentionMask: maskOf(INPUTS.B) };
+  const { new_tokens: rows } = answers["gen.greedy_batch"]!;
+  expect((await model.generateIds(batch, { maxNewTokens: rows[0]!.length })).sequences).toEqual(rows.map(upToEnd));
+});
+
 it("answers like the checkpoint, picture and prompt to boxes", async () => {
   const shapes = fileURLToPath(tinyShapes);
   const folder = join(root, "tiny-shapes");
