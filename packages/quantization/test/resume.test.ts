@@ -34,7 +34,7 @@ beforeAll(async () => {
   const tensors = Object.entries(SHAPES).map(([name, shape], i) => tensorOf(name, gaussian(shape, i), "bfloat16"));
   await writeSafetensors(join(from, "model.safetensors"), tensors);
   await writeFile(join(from, "config.json"), "{}");
-});
+}, 120_000);
 afterAll(() => rm(root, { recursive: true }));
 beforeEach(() => {
   const name = `to-${count++}`;
