@@ -1,7 +1,6 @@
 // We and transformers.js side by side in one Chromium on one adapter: same network, weights, precision, picture and prompt.
 //   node --conditions=@paligemma/source --import tsx tooling/peers/browser/compare.ts CHECKPOINT…
-//     [--pairs 5] [--tokens 16] [--again 2] [--rate MEGABYTES A SECOND] [--half]
-// --half lets the export store weights in float16 (arithmetic is float32 all the same), as smaller a download as theirs can be.
+//     [--pairs 5] [--tokens 16] [--again 2] [--rate MEGABYTES A SECOND]
 // A checkpoint is a folder of config.json and one model.safetensors; it is exported for transformers.js first. Every run has
 // a browser of its own; runs alternate, and who begins does too. Prints medians (least – most) as Markdown.
 import { execFileSync } from "node:child_process";
@@ -26,7 +25,6 @@ const { values, positionals: checkpoints } = parseArgs({
     tokens: { type: "string", default: "16" },
     again: { type: "string", default: "2" },
     rate: { type: "string" },
-    half: { type: "boolean", default: false },
   },
 });
 const chromium = findChromium();
@@ -59,7 +57,6 @@ async function compare(folder: string, places: { readonly site: string; readonly
     config,
     configJson: json,
     checkpoint: await openCheckpoint(folder),
-    ...(values.half && { dtype: "float16" as const }),
   });
   const prompt = [2, 10, 11, 12, 108];
   const asked = {
