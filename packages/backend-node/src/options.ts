@@ -14,7 +14,7 @@ export interface NodeBackendOptions {
    * one machine, and are never removed. CPU only.
    */
   readonly cacheFolder?: string;
-  /** Measure how long each operator takes; `endProfile` tells. Costs a few percent, and a file of events while it lasts. */
+  /** Measure how long each operator takes; `endProfile` tells. Runs take a little longer, and a temporary file grows with them. */
   readonly profile?: boolean;
 }
 
