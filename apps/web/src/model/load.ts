@@ -13,6 +13,8 @@ export interface OpenModel {
   readonly model: PaliGemma<BrowserImageSource>;
   /** Undefined where the model came without one: there are no masks then. */
   readonly codec: () => Promise<MaskCodec | undefined>;
+  /** Moves a number to the device and back; rejects where that is lost. */
+  probe(): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -60,7 +62,11 @@ export async function loadChoice(
       await model.dispose();
       await backend.dispose();
     }
-    return { about, model, codec: codecOf(files, codecFile), dispose };
+    async function probe(): Promise<void> {
+      using tensor = await backend.upload({ dtype: "float32", shape: [1], data: Float32Array.of(1) });
+      await backend.download(tensor);
+    }
+    return { about, model, codec: codecOf(files, codecFile), probe, dispose };
   } catch (error) {
     await backend.dispose();
     throw error;

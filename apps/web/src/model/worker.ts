@@ -58,11 +58,22 @@ async function handle(request: Extract<ToModel, { kind: "load" | "ask" }>, signa
       post({ kind: "answered", id, answer });
       model.warm = true;
     }
-  } catch (error) {
+  } catch (caught) {
+    const error = await causeOf(caught);
     // A device that is gone takes its model with it.
     if (isPaliGemmaError(error, "backend/device-lost")) model = undefined;
     post({ kind: "failed", id, fault: faultOf(error) });
   }
+}
+
+/** What went wrong: with a lost GPU, pictures cannot be read either, which is not the news. */
+async function causeOf(caught: unknown): Promise<unknown> {
+  return (
+    (await model?.probe().then(
+      () => undefined,
+      (lost: unknown) => lost,
+    )) ?? caught
+  );
 }
 
 /** Does what has time until nobody waits for anything. */

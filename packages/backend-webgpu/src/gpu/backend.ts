@@ -67,7 +67,7 @@ export class GpuBackend implements Backend {
   async allocate(dtype: DType, shape: readonly number[]): Promise<Tensor> {
     this.#check();
     checkShape(dtype, shape);
-    const { block, fresh } = await this.#room(dtype, shape);
+    const { block, fresh } = await this.#parts.life.guard(this.#room(dtype, shape));
     const tensor = new GpuTensor(this.#parts.owner, dtype, shape, block);
     if (block && !fresh) this.#parts.transfer.clear(block.buffer, tensor.bytes);
     return tensor;
@@ -79,7 +79,7 @@ export class GpuBackend implements Backend {
     const { dtype, shape } = array;
     // The caller may change the array as soon as this returns, before the memory is there.
     const bytes = new Uint8Array(array.data.buffer, array.data.byteOffset, array.data.byteLength).slice();
-    const { block } = await this.#room(dtype, shape);
+    const { block } = await this.#parts.life.guard(this.#room(dtype, shape));
     if (block) this.#parts.transfer.write(block.buffer, bytes);
     return new GpuTensor(this.#parts.owner, dtype, shape, block);
   }
