@@ -8,7 +8,7 @@ import { folder } from "@paligemma/tiny-shapes";
 import { folderFiles } from "@paligemma/weights/node";
 import { SELF_CHECK_FILE, recordSelfCheck } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
-import { packedFiles } from "../../packages/paligemma/test/packed-files.ts";
+import { packedFiles } from "./packed-files.ts";
 import { ANSWERS, pickTasks, type RecordedAnswers } from "./answers.ts";
 import { readScenes } from "./evaluation.ts";
 

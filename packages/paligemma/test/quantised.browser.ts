@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { pickTasks, type RecordedAnswers } from "../../../tooling/tiny-shapes/answers.ts";
 import type { Scene } from "../../../tooling/tiny-shapes/score.ts";
 import { embeddedFiles } from "./embedded-files.ts";
-import { packedFiles } from "./packed-files.ts";
+import { packedFiles } from "../../../tooling/tiny-shapes/packed-files.ts";
 
 const EVALUATION = "/tooling/tiny-shapes/evaluation/";
 const read = async <T>(path: string): Promise<T> => (await (await fetch(`${EVALUATION}${path}`)).json()) as T;

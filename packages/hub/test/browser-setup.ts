@@ -1,7 +1,7 @@
 // A stand-in for the Hugging Face Hub beside the browser's tests, which cannot start a server themselves.
 import type { TestProject } from "vitest/node";
-import { MODEL } from "../../packages/hub/test/model.ts";
-import { startStandIn, type StandIn } from "../../packages/hub/test/stand-in.ts";
+import { MODEL } from "./model.ts";
+import { startStandIn, type StandIn } from "./stand-in.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
