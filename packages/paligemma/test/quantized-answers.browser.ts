@@ -16,11 +16,11 @@ beforeAll(async () => {
 });
 afterAll(() => backend.dispose());
 
-// A software adapter takes long to compile these kernels, so two questions are asked of each.
+// A software adapter takes long to compile these kernels, so one question is asked of each.
 const PATIENCE = { timeout: 600_000 };
 
 test.each(["int4", "int8"] as const)(
-  "with %s weights questions are answered on WebGPU as in Node",
+  "with %s weights a question is answered on WebGPU as in Node",
   PATIENCE,
   async (dtype) => {
     const tasks = pickTasks(await read<Scene[]>("truth.json"));
@@ -29,10 +29,8 @@ test.each(["int4", "int8"] as const)(
       backend,
       selfCheck: false,
     });
-    for (const i of [0, 1]) {
-      const { scene, task } = tasks[i]!;
-      const image = await decodeImage(await (await fetch(`${EVALUATION}${scene.file}`)).blob());
-      expect((await model.generate({ image, prompt: task.prefix })).tokens).toEqual(recorded[i]);
-    }
+    const { scene, task } = tasks[0]!;
+    const image = await decodeImage(await (await fetch(`${EVALUATION}${scene.file}`)).blob());
+    expect((await model.generate({ image, prompt: task.prefix })).tokens).toEqual(recorded[0]);
   },
 );
