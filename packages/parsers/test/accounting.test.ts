@@ -2,7 +2,7 @@ import { parseDetectionIds, parseDetections, type ParsedDetections } from "@pali
 import { expect, it } from "vitest";
 import { createRandom, uncovered } from "./random.ts";
 
-// The issue asks for a million: FUZZ=1000000 npx vitest run packages/parsers/test/accounting.test.ts
+// A million, in minutes: FUZZ=1000000 npx vitest run packages/parsers/test/accounting.test.ts
 const COUNT = Number(process.env["FUZZ"] ?? 5000);
 
 const FRAGMENTS = [
