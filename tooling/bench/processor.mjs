@@ -1,5 +1,5 @@
 // Times the processor against its peers on this machine, in one run, from encoded bytes to pixel values:
-// Pillow with numpy as Hugging Face's processor uses them (tooling/bench/processor.py), and transformers.js.
+// Hugging Face's processor (tooling/bench/processor.py: Pillow with numpy, and torchvision where the interpreter has it), and transformers.js.
 //   node tooling/bench/processor.mjs [--python <interpreter>] [--rounds 20]
 // transformers.js is installed into build/bench, beside the workspace: it brings two runtimes of 500 MB.
 import { spawnSync } from "node:child_process";
@@ -36,7 +36,7 @@ console.log(
   `${cpus()[0].model}, ${cpus().length} cores, Node ${process.version}, sharp ${sharp.versions.sharp}; medians of ${rounds} rounds in ms\n`,
 );
 console.log(
-  "| JPEG → size | ours | transformers.js | ratio | Pillow + numpy | ratio | resize alone, ours | Pillow | ratio |\n|---|---|---|---|---|---|---|---|---|",
+  "| JPEG → size | ours | transformers.js | ratio | Pillow + numpy | ratio | torchvision | ratio | resize alone, ours | Pillow | ratio |\n|---|---|---|---|---|---|---|---|---|---|---|",
 );
 for (const item of CASES) {
   const jpeg = await picture(item);
@@ -56,6 +56,8 @@ for (const item of CASES) {
     ratio(times.peer, times.ours),
     ms(theirs?.endToEnd),
     ratio(theirs?.endToEnd, times.ours),
+    ms(theirs?.torchvision),
+    ratio(theirs?.torchvision, times.ours),
     ms(times.resize),
     ms(theirs?.resize),
     ratio(theirs?.resize, times.resize),
