@@ -9,11 +9,27 @@ export function middle(bits: 4 | 8): number {
   return 1 << (bits - 1);
 }
 
+/** The number of the largest magnitude, with its sign; 0 of none. */
+function extremeOf(block: Float32Array): number {
+  let extreme = 0;
+  for (let i = 0; i < block.length; i++) if (Math.abs(block[i]!) > Math.abs(extreme)) extreme = block[i]!;
+  return extreme;
+}
+
+/** The least and the largest number, 0 always among them. */
+function span(block: Float32Array): readonly [low: number, high: number] {
+  let [low, high] = [0, 0];
+  for (let i = 0; i < block.length; i++) {
+    if (block[i]! < low) low = block[i]!;
+    if (block[i]! > high) high = block[i]!;
+  }
+  return [low, high];
+}
+
 /** The best scale around the middle. `gain` is what it takes off the block's squared norm. */
 export function fitScale(block: Float32Array, bits: 4 | 8): { readonly scale: number; readonly gain: number } {
   const half = middle(bits);
-  let extreme = 0;
-  for (let i = 0; i < block.length; i++) if (Math.abs(block[i]!) > Math.abs(extreme)) extreme = block[i]!;
+  const extreme = extremeOf(block);
   let best = { scale: 0, gain: 0 };
   // −half is the q of the largest magnitude, so the extreme number takes it, whatever its sign.
   for (const stretch of bits === 4 ? STRETCHES : [0]) {
@@ -39,11 +55,7 @@ export function fitRange(
   bits: 4 | 8,
 ): { readonly scale: number; readonly zeroPoint: number; readonly error: number } {
   const top = 2 ** bits - 1;
-  let [low, high] = [0, 0];
-  for (let i = 0; i < block.length; i++) {
-    if (block[i]! < low) low = block[i]!;
-    if (block[i]! > high) high = block[i]!;
-  }
+  const [low, high] = span(block);
   let best = { scale: 0, zeroPoint: 0, error: Number.POSITIVE_INFINITY };
   for (const shrink of bits === 4 ? SHRINKS : [1]) {
     const scale = Math.fround(((high - low) * shrink) / top);
@@ -66,8 +78,7 @@ const WEIGHTED_SHRINKS = Array.from({ length: 13 }, (_, i) => 1.04 - i * 0.03);
 /** As `fitScale`, for the error Σ weight · (x − scale · q)². */
 export function fitWeightedScale(block: Float32Array, bits: 4 | 8, weight: Float32Array): number {
   const half = middle(bits);
-  let extreme = 0;
-  for (let i = 0; i < block.length; i++) if (Math.abs(block[i]!) > Math.abs(extreme)) extreme = block[i]!;
+  const extreme = extremeOf(block);
   let best = { scale: 0, gain: 0 };
   const refit = (inverse: number): number => {
     let [xq, qq] = [0, 0];
@@ -98,11 +109,7 @@ export function fitWeightedRange(
   weight: Float32Array,
 ): { readonly scale: number; readonly zeroPoint: number } {
   const top = 2 ** bits - 1;
-  let [low, high] = [0, 0];
-  for (let i = 0; i < block.length; i++) {
-    if (block[i]! < low) low = block[i]!;
-    if (block[i]! > high) high = block[i]!;
-  }
+  const [low, high] = span(block);
   let best = { scale: 0, zeroPoint: 0, error: Number.POSITIVE_INFINITY };
   for (const shrink of bits === 4 ? WEIGHTED_SHRINKS : [1]) {
     const scale = Math.fround(((high - low) * shrink) / top);
