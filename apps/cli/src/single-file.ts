@@ -2,22 +2,12 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { presetOfTensors, presets, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
-import { openFiles } from "@paligemma/hub/node";
+import { DESCRIPTIONS, openFiles } from "@paligemma/hub/node";
 import type { Checkpoint, ModelFiles } from "@paligemma/weights";
 import { folderFiles } from "@paligemma/weights/node";
 
 /** Small files that go with the weights. */
-export const COMPANIONS: readonly string[] = [
-  "config.json",
-  "generation_config.json",
-  "preprocessor_config.json",
-  "processor_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "tokenizer.model",
-];
+export const COMPANIONS: readonly string[] = [...DESCRIPTIONS, "tokenizer.model"];
 /** The token table again, which some files hold as the output layer too. */
 export const HEAD = "language_model.lm_head.weight";
 

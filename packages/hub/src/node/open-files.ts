@@ -20,7 +20,7 @@ export async function openFiles(from: string, options: CachedHubOptions = {}): P
 }
 
 /** Small files that say what a model is and how its inputs are made. */
-const DESCRIPTIONS = [
+export const DESCRIPTIONS: readonly string[] = [
   "config.json",
   "generation_config.json",
   "preprocessor_config.json",
