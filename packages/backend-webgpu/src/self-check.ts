@@ -1,15 +1,19 @@
 import type { Backend } from "@paligemma/backend";
 import { PaliGemmaError, fromFloat32, ndArray, toFloat32, type NdArray } from "@paligemma/core";
-import { add, buildGraph, matMul, softmax, type GraphModel, type Target } from "@paligemma/graph";
+import { add, buildGraph, matMul, multiplyTransposed, softmax, type GraphModel, type Target } from "@paligemma/graph";
 
 const ROWS = 64;
 const WIDTH = 64;
 /** Half precision has 11 bits: sums of 64 products of numbers below 1 stay this near. */
 const TOLERANCE = 0.02;
+/** Ones that a linear layer adds up: half precision would stop at 2048, or at 8192 where it takes four at a time. */
+const MANY = 16_384;
+/** As many sums as a thread of the shader makes at once. */
+const SUMS = 4;
 
 /**
- * Compares softmax(a · b) + a with the same in double precision. Throws `backend/self-check`, with the largest difference,
- * when the device is not to be trusted.
+ * Compares softmax(a · b) + a with the same in double precision, and a long sum of a linear layer with what it must be. Throws
+ * `backend/self-check`, with the largest difference, when the device is not to be trusted.
  */
 export async function selfCheck(backend: Backend): Promise<void> {
   const a = pattern(1);
@@ -17,13 +21,15 @@ export async function selfCheck(backend: Backend): Promise<void> {
   const { compute } = backend.target;
   const session = await backend.compile(checkGraph(backend.target));
   try {
-    const { host } = await session.run({ a: asFormat(a, compute), b: asFormat(b, compute) }, { host: ["y"] });
-    const y = toFloat32(host["y"]!).data;
-    const expected = reference(a, b);
-    const worst = y.reduce(
-      (most, value, i) => Math.max(most, Number.isNaN(value) ? Infinity : Math.abs(value - expected[i]!)),
-      0,
-    );
+    const feeds = {
+      a: asFormat([ROWS, WIDTH], a, compute),
+      b: asFormat([WIDTH, WIDTH], b, compute),
+      one: asFormat([1, MANY], new Float32Array(MANY).fill(1), compute),
+      ones: asFormat([SUMS, MANY], new Float32Array(SUMS * MANY).fill(1), compute),
+    };
+    const { host } = await session.run(feeds, { host: ["y", "sums"] });
+    const sums = new Float64Array(SUMS).fill(MANY);
+    const worst = Math.max(farthest(host["y"]!, reference(a, b)), farthest(host["sums"]!, sums));
     if (worst <= TOLERANCE) return;
     throw new PaliGemmaError(
       "backend/self-check",
@@ -37,8 +43,18 @@ export async function selfCheck(backend: Backend): Promise<void> {
 function checkGraph(target: Target): GraphModel {
   return buildGraph("self-check", target, (g) => {
     const a = g.input("a", target.compute, ["rows", WIDTH]);
-    return { y: add(softmax(matMul(a, g.input("b", target.compute, [WIDTH, WIDTH]))), a) };
+    const one = g.input("one", target.compute, [1, MANY]);
+    return {
+      y: add(softmax(matMul(a, g.input("b", target.compute, [WIDTH, WIDTH]))), a),
+      sums: multiplyTransposed(one, g.input("ones", target.compute, [SUMS, MANY])),
+    };
   });
+}
+
+function farthest(computed: NdArray, expected: Float64Array): number {
+  const distance = (value: number, i: number): number =>
+    Number.isNaN(value) ? Infinity : Math.abs(value - expected[i]!);
+  return toFloat32(computed).data.reduce((most, value, i) => Math.max(most, distance(value, i)), 0);
 }
 
 /** Numbers in −0.5 … 0.5 that half precision holds exactly, so that only the arithmetic can differ. */
@@ -60,6 +76,6 @@ function reference(a: Float32Array, b: Float32Array): Float64Array {
   return y;
 }
 
-function asFormat(values: Float32Array, compute: Target["compute"]): NdArray {
-  return fromFloat32(ndArray("float32", [ROWS, WIDTH], values), compute);
+function asFormat(shape: readonly number[], values: Float32Array, compute: Target["compute"]): NdArray {
+  return fromFloat32(ndArray("float32", shape, values), compute);
 }

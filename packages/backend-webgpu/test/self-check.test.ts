@@ -3,14 +3,14 @@ import { createWebGpuBackend } from "@paligemma/backend-webgpu";
 import { expect, test } from "vitest";
 import { selfCheck } from "../src/self-check.ts";
 
-/** The backend with `spoil` done to every number that a run hands out. */
-function spoilt(backend: Backend, spoil: (value: number, i: number) => number): Backend {
+/** The backend with `spoil` done to every number of one output. */
+function spoilt(backend: Backend, output: string, spoil: (value: number, i: number) => number): Backend {
   const compile: Backend["compile"] = async (model, options) => {
     const session = await backend.compile(model, options);
     const run: Session["run"] = async (feeds, asked) => {
       const { host, device } = await session.run(feeds, asked);
-      const y = host["y"]!;
-      return { host: { y: { ...y, data: (y.data as Float32Array).map(spoil) } }, device };
+      const right = host[output]!;
+      return { host: { ...host, [output]: { ...right, data: (right.data as Float32Array).map(spoil) } }, device };
     };
     return { model, run, dispose: () => session.dispose(), [Symbol.asyncDispose]: () => session.dispose() };
   };
@@ -23,12 +23,13 @@ test("a device that computes right passes", async () => {
 });
 
 test.each([
-  ["one number is off", (value: number, i: number) => (i === 2000 ? value + 0.05 : value)],
-  ["one is no number", (value: number, i: number) => (i === 7 ? Number.NaN : value)],
-  ["nothing was written", () => 0],
-])("a device is not trusted when %s", async (_, spoil) => {
+  ["one number is off", "y", (value: number, i: number) => (i === 2000 ? value + 0.05 : value)],
+  ["one is no number", "y", (value: number, i: number) => (i === 7 ? Number.NaN : value)],
+  ["nothing was written", "y", () => 0],
+  ["long sums are made in half precision", "sums", () => 8192],
+])("a device is not trusted when %s", async (_, output, spoil) => {
   await using backend = await createWebGpuBackend({ device: "wasm" });
-  const failure = await selfCheck(spoilt(backend, spoil)).catch((error: unknown) => error);
+  const failure = await selfCheck(spoilt(backend, output, spoil)).catch((error: unknown) => error);
   expect(failure).toMatchObject({ code: "backend/self-check" });
   expect(String(failure)).toContain('"float32"');
 });

@@ -21,7 +21,7 @@ describe.each(NAMES)("%s on WebGPU in half precision is near transformers in flo
   afterAll(() => model.dispose());
 
   /** The farthest that logits are from the last ones of the expected. */
-  async function worstOf({ data }: NdArray<"float32">, key: string): Promise<number> {
+  async function worstOf({ data }: Pick<NdArray<"float32">, "data">, key: string): Promise<number> {
     const expected = (await tiny.expected.read(key)).data as Float32Array;
     const last = expected.subarray(expected.length - data.length);
     const worst = data.reduce((most, value, i) => Math.max(most, Math.abs(value - last[i]!)), 0);
@@ -30,20 +30,30 @@ describe.each(NAMES)("%s on WebGPU in half precision is near transformers in flo
     return worst;
   }
 
-  it("in the logits of a prompt", async () => {
-    const inputs = { pixelValues: pixels(1), inputIds: int64(INPUTS.A) };
-    const all = await model.forward(inputs);
-    expect(await worstOf(all.logits, "A.logits")).toBeLessThan(TOLERANCES["hf-tiny/all logits, float16"]);
-    const last = await model.forward(inputs, { logitsToKeep: 1 });
-    expect(await worstOf(last.logits, "A.logits")).toBeLessThan(TOLERANCES["hf-tiny/last logits, float16"]);
+  it("in all logits of a prompt", async () => {
+    const { logits } = await model.forward({ pixelValues: pixels(1), inputIds: int64(INPUTS.A) });
+    expect(await worstOf(logits, "A.logits")).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
   });
 
   it("in the last logits of a left-padded batch, and with two pictures in one prompt", async () => {
     const batch = { pixelValues: pixels(2), inputIds: int64(INPUTS.B), attentionMask: maskOf(INPUTS.B) };
     const padded = await model.forward(batch, { logitsToKeep: 1 });
-    expect(await worstOf(padded.logits, "B.logits_last")).toBeLessThan(TOLERANCES["hf-tiny/last logits, float16"]);
+    expect(await worstOf(padded.logits, "B.logits_last")).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
     const two = await model.forward({ pixelValues: pixels(2), inputIds: int64(INPUTS.C) }, { logitsToKeep: 1 });
-    expect(await worstOf(two.logits, "C.logits_last")).toBeLessThan(TOLERANCES["hf-tiny/last logits, float16"]);
+    expect(await worstOf(two.logits, "C.logits_last")).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
+  });
+
+  it("in the logits of answers, and of each step of greedy decoding", async () => {
+    const tokenTypeIds = int64(INPUTS.D.map((row) => row.map((_, i) => (i < 9 ? 0 : 1))));
+    const batch = { pixelValues: pixels(2), inputIds: int64(INPUTS.D), attentionMask: maskOf(INPUTS.D), tokenTypeIds };
+    const { logits } = await model.forward(batch, { logitsToKeep: [8, 9, 10] });
+    expect(await worstOf(logits, "D.logits_suffix")).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
+    using state = await model.start({ pixelValues: pixels(1), inputIds: int64(INPUTS.A) });
+    for (const [step, token] of tiny.answers["gen.greedy"]!.new_tokens[0]!.entries()) {
+      const worst = await worstOf(await state.logits(), `gen.greedy.logits.${step}`);
+      expect(worst).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
+      await state.advance([token]);
+    }
   });
 
   it("in the first token, and decodes from a cache in half precision", async () => {
@@ -59,6 +69,6 @@ describe.each(NAMES)("%s on WebGPU in half precision is near transformers in flo
       { logitsToKeep: 1 },
     );
     const worst = data.reduce((most, value, i) => Math.max(most, Math.abs(value - whole.logits.data[i]!)), 0);
-    expect(worst).toBeLessThan(TOLERANCES["hf-tiny/last logits, float16"]);
+    expect(worst).toBeLessThan(TOLERANCES["hf-tiny/logits, float16"]);
   });
 });

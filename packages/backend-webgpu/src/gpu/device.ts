@@ -1,5 +1,6 @@
 import { PaliGemmaError } from "@paligemma/core";
 import type { CheckedOptions } from "../options.ts";
+import { widenSums } from "./wide-sums.ts";
 
 /** Limits that are raised to what the adapter has; big tables and wide layers need them. */
 const LIMITS = [
@@ -40,6 +41,7 @@ export async function openDevice(options: CheckedOptions): Promise<OpenDevice> {
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   try {
     const device = await adapter.requestDevice({ requiredFeatures: wantsHalf ? ["shader-f16"] : [], requiredLimits });
+    if (wantsHalf) widenSums(device);
     return {
       device,
       label: describe(adapter),
