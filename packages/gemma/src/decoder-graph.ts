@@ -31,6 +31,16 @@ export interface DecoderGraphOptions {
   readonly finalSoftcap?: boolean;
   /** Weights that are fed with every run instead of being built in. */
   readonly slots?: AdapterSlots;
+  /** The graph for runs of at most `FEW_ROWS` tokens, which does the same. Default false. */
+  readonly fewRows?: boolean;
+}
+
+/** Tokens of a run, those of all rows of the batch together, up to which the graph with `fewRows` is faster. */
+export const FEW_ROWS = 4;
+
+/** True where the graph with `fewRows` is another than the one without. */
+export function hasFewRows(target: Target): boolean {
+  return target.compute === "float32" && target.fused.has("Einsum");
 }
 
 /** True where the decoder has layers with a window, which then have a mask of their own. */
@@ -60,7 +70,8 @@ export function gemmaGraph(
   checkpoint?: Checkpoint,
   options: DecoderGraphOptions = {},
 ): GraphModel {
-  return buildGraph("gemma", target, (g) => {
+  const { fewRows = false } = options;
+  const define = (g: Graph): Readonly<Record<string, Value>> => {
     const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
     const { compute } = target;
@@ -87,7 +98,8 @@ export function gemmaGraph(
     const asked = gather(reshape(hidden, [grid.join("*"), config.hiddenSize]), rows);
     const logits = tokenScores(asked, root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
-  });
+  };
+  return buildGraph(fewRows ? "gemma, few rows" : "gemma", target, define, { fewRows });
 }
 
 /** Names of the cache's tensors: `past.3.key` is continued by `present.3.key`. */

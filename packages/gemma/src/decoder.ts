@@ -4,7 +4,7 @@ import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { formatShape, type GraphModel } from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { rowPicker } from "./cache.ts";
-import { gemmaGraph, type DecoderGraphOptions } from "./decoder-graph.ts";
+import { FEW_ROWS, gemmaGraph, hasFewRows, type DecoderGraphOptions } from "./decoder-graph.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -34,7 +34,7 @@ export interface StartOptions {
 /** A Gemma decoder on a backend. The caller disposes it; its states end with it. */
 export interface GemmaDecoder extends AsyncDisposable {
   readonly config: GemmaConfig;
-  /** The graph that runs. */
+  /** The graph that runs; where the target has another for few rows, that one takes and gives the same. */
   readonly model: GraphModel;
   /** A batch of prompts, ready to be continued. Nothing runs before scores are asked for. The caller disposes the state. */
   start(prompt: Prompt, options?: StartOptions): DecoderState;
@@ -51,7 +51,7 @@ export interface GemmaDecoder extends AsyncDisposable {
 }
 
 /** What a decoder is made from: any checkpoint with Gemma's tensors, in any spelling, PaliGemma's included. */
-export interface LoadGemmaOptions extends DecoderGraphOptions, CompileOptions {
+export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "fewRows">, CompileOptions {
   readonly config: GemmaConfig;
   readonly checkpoint: Checkpoint;
   readonly backend: Backend;
@@ -63,7 +63,8 @@ export interface LoadGemmaOptions extends DecoderGraphOptions, CompileOptions {
 export interface DecoderParts {
   readonly backend: Backend;
   readonly config: GemmaConfig;
-  readonly session: Session;
+  /** The session for a run of so many tokens, those of all rows together. */
+  readonly sessionFor: (tokens: number) => Session;
   readonly picker: () => Promise<Session>;
   readonly imageTokenIndex: number | undefined;
 }
@@ -72,20 +73,35 @@ export interface DecoderParts {
 export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder> {
   const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, slots, ...compile } = options;
   const images = imageTokenIndex !== undefined;
-  const model = gemmaGraph(config, backend.target, canonicalNames(checkpoint), {
-    images,
-    finalSoftcap,
-    ...(slots && { slots }),
-  });
-  const session = await backend.compile(model, {
+  const { target } = backend;
+  const graph = { images, finalSoftcap, ...(slots && { slots }) };
+  const own = canonicalNames(checkpoint);
+  const progress = {
     ...(compile.onProgress && { onProgress: compile.onProgress }),
     ...(compile.signal && { signal: compile.signal }),
-  });
+  };
+  const model = gemmaGraph(config, target, own, graph);
+  const session = await backend.compile(model, progress);
+  let few = session;
+  if (hasFewRows(target)) {
+    const small = gemmaGraph(config, target, own, { ...graph, fewRows: true });
+    few = await backend.compile(small, progress).catch(async (error: unknown) => {
+      await session.dispose();
+      throw error;
+    });
+  }
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
-  const parts: DecoderParts = { backend, config, session, picker: () => (picker ??= pick()), imageTokenIndex };
+  const parts: DecoderParts = {
+    backend,
+    config,
+    sessionFor: (tokens) => (tokens <= FEW_ROWS ? few : session),
+    picker: () => (picker ??= pick()),
+    imageTokenIndex,
+  };
   async function dispose(): Promise<void> {
     await session.dispose();
+    if (few !== session) await few.dispose();
     await (await picker)?.dispose();
   }
   return {

@@ -17,13 +17,11 @@ import {
   type Value,
   type Weights,
 } from "@paligemma/graph";
+import { MAX_POSITIONS } from "./network.ts";
 
 /** Where the decoder's tensors stand in a checkpoint under its released names. */
 export const GEMMA_PREFIX = "language_model.model";
 const HEAD = "language_model.lm_head";
-
-/** Positions that the rotary tables hold at most: what PaliGemma was made for, 16 MB at a head size of 256. */
-const MAX_POSITIONS = 8192;
 
 /** The rotary tables of a decoder, for every position that it may reach. */
 export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {

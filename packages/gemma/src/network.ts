@@ -13,6 +13,9 @@ import {
   type Weights,
 } from "@paligemma/graph";
 
+/** Positions that a decoder is asked for at most: what PaliGemma was made for. Rotary tables take 16 MB at a head size of 256. */
+export const MAX_POSITIONS = 8192;
+
 // Axes: b batch · t tokens of this run · past positions in the cache · total = past + t · d hidden size ·
 // h heads · k key-value heads · e head size · f intermediate size
 
@@ -87,6 +90,7 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     softcap: c.attnLogitSoftcapping,
     mask: c.layerTypes[layer] === "sliding_attention" ? context.slidingMask : context.mask,
     positionFirst: context.positionFirst ?? false,
+    positions: Math.min(c.maxPositionEmbeddings, MAX_POSITIONS),
   });
   return linear(mixed, w.at("o_proj"), c.hiddenSize);
 }

@@ -5,6 +5,7 @@ import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
 import { hasWindow } from "./decoder-graph.ts";
 import { gridOf, type Grid } from "./grid.ts";
 import { prefixLmMask } from "./mask.ts";
+import { MAX_POSITIONS } from "./network.ts";
 
 const DEFAULT_ROOM = 64;
 
@@ -222,7 +223,7 @@ export class DecoderState implements TextState {
   async #run(output: "logits" | "next", asked: readonly number[]): Promise<RunResult> {
     this.#check();
     this.#signal?.throwIfAborted();
-    const { backend, config, session } = this.#parts;
+    const { backend, config } = this.#parts;
     const { ids, prompt } = this.#pending;
     const batch = ids.length;
     const tokens = ids[0]!.length;
@@ -230,7 +231,7 @@ export class DecoderState implements TextState {
       throw new PaliGemmaError("gemma/order", "scores were asked for after a rollback; take in a token first");
     const valid = ids.map((_, b) => appended(this.#valid[b]!, prompt?.valid[b], tokens, 1));
     const past = valid[0]!.length - tokens;
-    const limit = Math.min(config.maxPositionEmbeddings, 8192);
+    const limit = Math.min(config.maxPositionEmbeddings, MAX_POSITIONS);
     if (past + tokens >= limit)
       throw new PaliGemmaError(
         "gemma/length",
@@ -262,7 +263,7 @@ export class DecoderState implements TextState {
       ...this.#weights,
     };
     if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
-    const result = await session.run(feeds, {
+    const result = await this.#parts.sessionFor(batch * tokens).run(feeds, {
       host: [output],
       into: this.#cache.present(tokens),
       ...(this.#signal && { signal: this.#signal }),

@@ -65,6 +65,8 @@ export interface NodeCall {
 export interface Graph {
   readonly name: string;
   readonly target: Target;
+  /** True where its products are told to be of few rows. */
+  readonly fewRows: boolean;
   input(name: string, dtype: DType, shape: Shape): Value;
   /** Data that becomes part of the graph; equal small constants are kept once. */
   constant(array: NdArray): Value;
@@ -73,6 +75,12 @@ export interface Graph {
   node(call: NodeCall): readonly Value[];
   /** The size called `name` as an int64 [1] value, taken from the first value that has it. */
   size(name: string): Value;
+}
+
+/** What is known of a graph before it is built. */
+export interface GraphOptions {
+  /** Build it for products of few rows, such as one token of each answer; more rows are right as well, and slower. Default false. */
+  readonly fewRows?: boolean;
 }
 
 /** Largest constant that is compared with others to be kept once; bigger ones are rare and slow to compare. */
@@ -90,6 +98,7 @@ export function buildGraph(
   name: string,
   target: Target,
   define: (g: Graph) => Readonly<Record<string, Value>>,
+  { fewRows = false }: GraphOptions = {},
 ): GraphModel {
   const inputs: Port[] = [];
   const nodes: Node[] = [];
@@ -120,6 +129,7 @@ export function buildGraph(
   const graph: Graph = {
     name,
     target,
+    fewRows,
     input(inputName, dtype, shape) {
       inputs.push({ name: inputName, dtype, shape });
       return value(inputName, { dtype, shape });

@@ -3,6 +3,7 @@ export {
   type Attribute,
   type Graph,
   type GraphModel,
+  type GraphOptions,
   type Initializer,
   type Node,
   type NodeCall,

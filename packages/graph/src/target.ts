@@ -8,7 +8,8 @@ export type FusedOperator =
   | "RotaryEmbedding" // ai.onnx 23
   | "MatMulNBits" // com.microsoft: block-quantised weights
   | "QGemm" // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
-  | "BitwiseXor"; // ai.onnx 18: on weights, computed once while they load
+  | "BitwiseXor" // ai.onnx 18: on weights, computed once while they load
+  | "Einsum"; // ai.onnx 12, in float32: a loop for each number it makes, for few rows, where products are made for many
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */
 export interface Target {
@@ -19,6 +20,11 @@ export interface Target {
   /** Formats of weights that the device reads from the file as they are (others must be converted when loading). */
   readonly stored: ReadonlySet<DType>;
   readonly fused: ReadonlySet<FusedOperator>;
+  /**
+   * True where each kind of operator is a program that is compiled at its first use, which takes longer than running it: graphs
+   * then make do with few kinds. Default: false.
+   */
+  readonly fewPrograms?: boolean;
 }
 
 /** onnxruntime's CPU provider: float32 arithmetic, half-precision weights converted once at load. */
@@ -51,13 +57,14 @@ export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_ROWS };
 /**
  * onnxruntime-web's WebGPU provider on a device without subgroups, with which its MultiHeadAttention would be wrong on several
  * adapters. No ai.onnx Attention there (it would run on the CPU), no bfloat16; attention with a mask or over few heads is
- * written with plain operators.
+ * written with plain operators. Its products compute 32 rows where there is one; Einsum computes what is asked.
  */
 export const WEBGPU: Target = {
   name: "webgpu",
   compute: "float32",
   stored: new Set<DType>(["float32"]),
-  fused: new Set(["MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
+  fused: new Set(["MultiHeadAttention", "SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits", "Einsum"]),
+  fewPrograms: true,
 };
 
 /** Where what is computed from weights would be computed in each run. */

@@ -75,7 +75,7 @@ const RULES: readonly Rule[] = [
     ["batch", "tokens", 5],
     (x, g) => linear(x(["batch", "tokens", 8]), declaredWeights(g), 5, { bias: true }),
   ],
-  ["patches", ["n", 16, 2, 3], (x, g) => patches(x(["n", 3, 28, 42]), declaredWeights(g), 16, 14)],
+  ["patches", ["n", 6, 16], (x, g) => patches(x(["n", 3, 28, 42]), declaredWeights(g), 16, 14)],
   [
     "convolution",
     ["n", 16, 14, 21],
@@ -129,6 +129,11 @@ const FAULTS: readonly (readonly [
     "patches of pictures of unknown size",
     "known sizes",
     (x, g) => patches(x(["n", 3, "h", 4]), declaredWeights(g), 5, 2),
+  ],
+  [
+    "patches that leave a rest",
+    "graph/shape: patches",
+    (x, g) => patches(x(["n", 3, 30, 28]), declaredWeights(g), 5, 14),
   ],
   [
     "convolution by a kernel larger than the picture",

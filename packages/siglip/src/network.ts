@@ -7,8 +7,6 @@ import {
   layerNorm,
   linear,
   patches,
-  reshape,
-  transpose,
   type Value,
   type Weights,
 } from "@paligemma/graph";
@@ -30,8 +28,7 @@ export function siglip(pixels: Value, w: Weights, c: SiglipConfig): Value {
 function embed(pixels: Value, w: Weights, c: SiglipConfig): Value {
   const d = c.hiddenSize;
   const p = (c.imageSize / c.patchSize) ** 2;
-  const grid = patches(cast(pixels, "float32"), w.at("patch_embedding"), d, c.patchSize); // [n, d, √p, √p]
-  const x = transpose(reshape(grid, [pixels.shape[0]!, d, p]), [0, 2, 1]); // [n, p, d]
+  const x = patches(cast(pixels, "float32"), w.at("patch_embedding"), d, c.patchSize); // [n, p, d]
   return add(x, cast(w.at("position_embedding").stored("weight", [p, d]), "float32"));
 }
 

@@ -13,7 +13,7 @@ export interface SplitWeights {
 
 /**
  * Tables [rows, width] of more than `maxBytes` cut into parts of whole rows, where the graph only picks their rows (Gather) or
- * multiplies with them (Gemm with transB): rows are picked from the part that has them, products are put side by side. Other
+ * multiplies with them (x · Wᵀ): rows are picked from the part that has them, products are put side by side. Other
  * tensors stay as they are.
  */
 export function splitTables(model: GraphModel, weights: readonly LoadedWeight[], maxBytes: number): SplitWeights {
@@ -36,7 +36,10 @@ function divides({ op, inputs, attributes }: Node, name: string): boolean {
     return value && "int" in value ? value.int : 0;
   };
   if (op === "Gather") return inputs[0] === name && inputs[1] !== name && flag("axis") === 0;
-  return op === "Gemm" && inputs.length === 2 && inputs[1] === name && inputs[0] !== name && flag("transB") === 1;
+  const equation = attributes["equation"] ?? {};
+  const looped = op === "Einsum" && "string" in equation && equation.string === "rk,nk->rn";
+  const isProduct = looped || (op === "Gemm" && flag("transB") === 1);
+  return inputs.length === 2 && inputs[1] === name && inputs[0] !== name && isProduct;
 }
 
 function splitTable({ model, weights }: SplitWeights, table: LoadedWeight, rowsPerPart: number): SplitWeights {

@@ -54,9 +54,15 @@ export function convolution(x: Reference, w: Reference, b: Reference, { stride, 
   });
 }
 
-/** Convolution with stride = kernel size. */
+/** Convolution with stride = kernel size, patch by patch: [n, patches, out]. */
 export function patches(x: Reference, w: Reference, b: Reference): Reference {
-  return convolution(x, w, b, { stride: w.shape[2]!, padding: 0 });
+  const { shape, data } = convolution(x, w, b, { stride: w.shape[2]!, padding: 0 });
+  const [n, out, height, width] = shape as [number, number, number, number];
+  const places = height * width;
+  return fill([n, places, out], (i) => {
+    const [image, , place, channel] = placeIn(i, [n, 1, places, out]);
+    return data[(image * out + channel) * places + place]!;
+  });
 }
 
 /** Its transpose, by scattering: x [n, channels, height, width], W [channels, out, k, k], b [out]. */

@@ -2,6 +2,7 @@ import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
 import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
+import { einsum } from "./einsum.ts";
 import { matMul } from "./linear.ts";
 import { concat, gather, reshape, transpose } from "./shape.ts";
 
@@ -19,7 +20,12 @@ export interface AttentionOptions {
   readonly mask?: Value;
   /** q, k, v and what comes out have the position before the batch: [queries, batch, …], [keys, batch, …]. No fused operator does. */
   readonly positionFirst?: boolean;
+  /** Queries and keys at most, where their shapes do not tell. */
+  readonly positions?: number;
 }
+
+/** Multiplications up to which a loop for each score is no slower than products, whose programs take long to compile: 2²⁶. */
+const FEW_MULTIPLICATIONS = 2 ** 26;
 
 /**
  * Attention of q [batch, queries, heads · headDim] over k, v [batch, keys, keyValueHeads · headDim], or head by head
@@ -45,6 +51,8 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     const inner = { ...options, ...(mask && { mask: wide(mask) }) };
     return cast(attention(wide(q), wide(k), wide(v), inner), "float16");
   }
+  if (fused.has("Einsum") && !byHead && (q.graph.fewRows || isShort(q, k, options)))
+    return loopedAttention(q, k, v, options);
   if (byHead || options.positionFirst) return plainAttention(q, k, v, options);
   if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
     return q.graph.node({
@@ -70,6 +78,42 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     })[0]!;
   }
   return plainAttention(q, k, v, options);
+}
+
+/** True where scores are few, however long the request is. */
+function isShort(
+  q: Value,
+  k: Value,
+  { heads, headDim, positions = Infinity, positionFirst }: AttentionOptions,
+): boolean {
+  const most = ({ shape }: Value): number => {
+    const length = shape[positionFirst ? 0 : 1]!;
+    return typeof length === "number" ? length : positions;
+  };
+  return most(q) * most(k) * heads * headDim <= FEW_MULTIPLICATIONS;
+}
+
+/** The same as sums of products that take their inputs as they lie: nothing is turned around. */
+function loopedAttention(
+  q: Value,
+  k: Value,
+  v: Value,
+  { heads, keyValueHeads, headDim, scale, softcap, mask, positionFirst = false }: AttentionOptions,
+): Value {
+  const g = q.graph;
+  const group = heads / keyValueHeads;
+  const [batch, queries] = positionFirst ? [q.shape[1]!, q.shape[0]!] : [q.shape[0]!, q.shape[1]!];
+  const keys = k.shape[positionFirst ? 0 : 1]!;
+  // b batch, t queries, s keys, k key-value heads, g query heads of each, d head size
+  const [asked, held] = positionFirst ? ["tbkgd", "sbkd"] : ["btkgd", "bskd"];
+  const apart = (x: Value): Value => reshape(x, [...x.shape.slice(0, 2), keyValueHeads, headDim]);
+  const rows = reshape(q, [...q.shape.slice(0, 2), keyValueHeads, group, headDim]);
+  const scaled = mul(rows, scalar(g, scale, "float32"));
+  const shape = [batch, keyValueHeads, group, queries, keys];
+  let scores = einsum(`${asked},${held}->bkgts`, [scaled, apart(k)], shape);
+  if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap, "float32"))), scalar(g, softcap, "float32"));
+  if (mask) scores = add(scores, reshape(mask, [batch, 1, 1, queries, keys]));
+  return reshape(einsum(`bkgts,${held}->${asked}`, [softmax(scores), apart(v)], rows.shape), q.shape);
 }
 
 /**

@@ -1,10 +1,11 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
-import type { LowRank, Weights } from "../weights.ts";
+import { tensorLike, type LowRank, type Weights } from "../weights.ts";
 import { add } from "./elementwise.ts";
 import { convolution } from "./convolution.ts";
+import { einsum } from "./einsum.ts";
 import { multiplyQuantized } from "./quantized.ts";
-import { reshape } from "./shape.ts";
+import { reshape, transpose } from "./shape.ts";
 
 /** a · b over the last two axes, leading axes stretched over each other by equal names or 1. */
 export function matMul(a: Value, b: Value): Value {
@@ -36,13 +37,22 @@ export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value
     );
   }
   const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), input!]);
-  const product = x.graph.node({
-    op: "Gemm",
-    inputs: bias ? [flat, weight, bias] : [flat, weight],
-    attributes: { transB: { int: 1 } },
-    outputs: [{ dtype: x.dtype, shape: [flat.shape[0]!, out!] }],
-  })[0]!;
+  const product = multiplyRows(flat, weight, bias);
   return x.shape.length === 2 ? product : reshape(product, [...x.shape.slice(0, -1), out!]);
+}
+
+function multiplyRows(x: Value, weight: Value, bias: Value | undefined): Value {
+  const { target, fewRows } = x.graph;
+  const shape = [x.shape[0]!, weight.shape[0]!];
+  const loop = fewRows && x.dtype === "float32" && target.fused.has("Einsum");
+  if (bias && (loop || target.fewPrograms)) return add(multiplyRows(x, weight, undefined), bias);
+  if (loop) return einsum("rk,nk->rn", [x, weight], shape);
+  return x.graph.node({
+    op: "Gemm",
+    inputs: bias ? [x, weight, bias] : [x, weight],
+    attributes: { transB: { int: 1 } },
+    outputs: [{ dtype: x.dtype, shape }],
+  })[0]!;
 }
 
 /**
@@ -70,9 +80,25 @@ function multiplyLowRank(x: Value, { a, b }: LowRank): Value {
 }
 
 /**
- * Convolution of pictures x [n, channels, height, width] with `weight` [out, channels, k, k], stride k and no padding: one
- * output per patch, [n, out, height/k, width/k].
+ * Convolution of pictures x [n, channels, height, width] with `weight` [out, channels, k, k] and `bias` [out] at `w`, stride k and
+ * no padding: one output per patch, row by row, [n, patches, out].
  */
 export function patches(x: Value, w: Weights, out: number, size: number): Value {
-  return convolution(x, w, out, { kernel: size, stride: size });
+  const [n, channels, height, width] = x.shape;
+  const counted = [channels, height, width].every((side) => typeof side === "number");
+  const [rows, columns] = [Number(height) / size, Number(width) / size];
+  if (x.shape.length !== 4 || !counted || !Number.isInteger(rows) || !Number.isInteger(columns)) {
+    throw new PaliGemmaError(
+      "graph/shape",
+      `patches: ${formatShape(x.shape)} must be [n, channels, height, width] with known sizes, and whole patches of ${size}`,
+    );
+  }
+  if (!x.graph.target.fewPrograms) {
+    const grid = convolution(x, w, out, { kernel: size, stride: size }); // [n, out, rows, columns]
+    return transpose(reshape(grid, [n!, out, rows * columns]), [0, 2, 1]);
+  }
+  const length = Number(channels) * size * size;
+  const apart = transpose(reshape(x, [n!, channels!, rows, size, columns, size]), [0, 2, 4, 1, 3, 5]);
+  const weight = reshape(tensorLike(x, w, "weight", [out, Number(channels), size, size]), [out, length]);
+  return multiplyTransposed(reshape(apart, [n!, rows * columns, length]), weight, tensorLike(x, w, "bias", [out]));
 }
