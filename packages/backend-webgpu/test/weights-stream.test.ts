@@ -3,7 +3,7 @@ import type { ByteSource, TensorRef } from "@paligemma/weights";
 import { expect, test } from "vitest";
 import { convert } from "../src/weights/convert.ts";
 import type { LoadedWeight } from "../src/weights/plan.ts";
-import { readWeights } from "../src/weights/inline.ts";
+import { Constants, readWeights } from "../src/weights/inline.ts";
 import { streamWeights } from "../src/weights/stream.ts";
 
 const MEBI = 2 ** 20;
@@ -113,4 +113,45 @@ test("float32 becomes float16, rounded; other formats are refused", () => {
   expect([...new Uint16Array(convert(bytes, "float32", "float16").buffer)]).toEqual([0x3c00, 0xc100, 0x7c00]);
   expect(convert(bytes, "float32", "float32")).toBe(bytes);
   expect(() => convert(bytes, "float32", "int8" satisfies DType)).toThrow("backend/dtype");
+});
+
+test("constants are read once for all graphs of the same weights", async () => {
+  const { source, reads } = counting(MEBI);
+  const constants = new Constants();
+  const first = await constants.read([weight("a", source, 10, 14), weight("b", source, 20, 22)], { task: "read" });
+  expect(reads).toEqual([[10, 22]]);
+  const again = [weight("b too", source, 20, 22), weight("c", source, 500, 501)];
+  const second = await constants.read(again, { task: "read" });
+  expect(reads).toEqual([
+    [10, 22],
+    [500, 501],
+  ]);
+  expect([...second.get("b too")!.data]).toEqual([20, 21]);
+  expect([...first.get("a")!.data]).toEqual([10, 11, 12, 13]);
+  // Another file with the same places is another file.
+  const other = counting(MEBI);
+  await constants.read([weight("a", other.source, 10, 14)], { task: "read" });
+  expect(other.reads).toHaveLength(1);
+});
+
+test("every part is converted in the same memory", async () => {
+  const stored = new Uint8Array(Uint16Array.of(toBfloat16(1), toBfloat16(2), toBfloat16(3)).buffer);
+  const source: ByteSource = {
+    name: "memory",
+    size: stored.length,
+    read: (start, end) => Promise.resolve(stored.slice(start, end)),
+  };
+  const part = (name: string, start: number, end: number): LoadedWeight => {
+    const ref: TensorRef = { name, dtype: "bfloat16", shape: [(end - start) / 2], source, start, end };
+    return { name, ref, dtype: "float32", shape: ref.shape };
+  };
+  const buffers = new Set<ArrayBufferLike>();
+  const values: number[] = [];
+  const sink = (_: LoadedWeight, __: number, bytes: Uint8Array): void => {
+    buffers.add(bytes.buffer);
+    values.push(...new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4));
+  };
+  await streamWeights([part("a", 0, 4), part("b", 4, 6)], sink, { task: "read" });
+  expect(values).toEqual([1, 2, 3]);
+  expect(buffers.size).toBe(1);
 });

@@ -27,6 +27,7 @@ import {
   transposedConvolution,
   where,
   type Graph,
+  type GraphOptions,
   type Shape,
   type Target,
   type Value,
@@ -34,13 +35,18 @@ import {
 import { describe, expect, test } from "vitest";
 
 /** Runs `f` inside a graph and gives what it gave. */
-function inGraph<T>(f: (g: Graph, x: (shape: Shape, dtype?: DType) => Value) => T, target: Target = CPU): T {
+function inGraph<T>(
+  f: (g: Graph, x: (shape: Shape, dtype?: DType) => Value) => T,
+  target: Target = CPU,
+  options: GraphOptions = {},
+): T {
   let result: T | undefined;
   let count = 0;
-  buildGraph("test", target, (g) => {
+  const define = (g: Graph): Readonly<Record<string, Value>> => {
     result = f(g, (shape, dtype = "float32") => g.input(`x${count++}`, dtype, shape));
     return { y: scalar(g, 0) };
-  });
+  };
+  buildGraph("test", target, define, options);
   return result!;
 }
 
@@ -166,6 +172,7 @@ describe("shape rules", () => {
       expect(inGraph((g, x) => f(x, g)).shape).toEqual(expected);
       // The same, whatever operators the device has.
       expect(inGraph((g, x) => f(x, g), { ...WEBGPU, fused: new Set() }).shape).toEqual(expected);
+      expect(inGraph((g, x) => f(x, g), WEBGPU, { fewRows: true }).shape).toEqual(expected);
     });
   }
 });
@@ -191,12 +198,14 @@ describe("what is emitted", () => {
   const ops = (
     f: (g: Graph, x: (shape: Shape, dtype?: DType) => Value) => unknown,
     target: Target = CPU,
+    options: GraphOptions = {},
   ): readonly string[] => {
     let count = 0;
-    const model = buildGraph("test", target, (g) => {
+    const define = (g: Graph): Readonly<Record<string, Value>> => {
       f(g, (shape, dtype = "float32") => g.input(`x${count++}`, dtype, shape));
       return { y: scalar(g, 0) };
-    });
+    };
+    const model = buildGraph("test", target, define, options);
     return model.nodes.map(({ op }) => op).slice(0, -1);
   };
   const plain: Target = { ...CPU, fused: new Set() };
@@ -217,6 +226,42 @@ describe("what is emitted", () => {
       "Concat",
       "Reshape",
     ]);
+  });
+
+  test("few rows are looped over where the device's product is for many", () => {
+    const product = (_: Graph, x: (shape: Shape) => Value): Value => multiplyTransposed(x(["n", 8]), x([5, 8]));
+    expect(ops(product, WEBGPU)).toEqual(["Gemm"]);
+    expect(ops(product, WEBGPU, { fewRows: true })).toEqual(["Einsum"]);
+    expect(ops(product, CPU, { fewRows: true })).toEqual(["Gemm"]);
+    const half = (_: Graph, x: (shape: Shape, dtype: DType) => Value): Value =>
+      multiplyTransposed(x(["n", 8], "float16"), x([5, 8], "float16"));
+    expect(ops(half, WEBGPU, { fewRows: true })).toEqual(["Gemm"]);
+  });
+
+  test("where programs are to be few, biases and patches take the product that is there", () => {
+    expect(
+      ops((_, x) => multiplyTransposed(x(["n", 8]), x([5, 8]), x([5])), WEBGPU).filter((op) => op !== "Reshape"),
+    ).toEqual(["Gemm", "Add"]);
+    expect(ops((g, x) => patches(x([1, 3, 28, 28]), declaredWeights(g), 16, 14), WEBGPU)).not.toContain("Conv");
+    expect(ops((g, x) => patches(x([1, 3, 28, 28]), declaredWeights(g), 16, 14))).toContain("Conv");
+  });
+
+  test("attention over few positions is looped over, over many it is products", () => {
+    const over = (positions: number | undefined, options: GraphOptions = {}): readonly string[] =>
+      ops(
+        (_, x) =>
+          attention(x(["t", "b", 32]), x(["s", "b", 32]), x(["s", "b", 32]), {
+            ...sizes,
+            positionFirst: true,
+            ...(positions !== undefined && { positions }),
+          }),
+        WEBGPU,
+        options,
+      ).filter((op) => op === "Einsum" || op === "MatMul");
+    expect(over(512)).toEqual(["Einsum", "Einsum"]);
+    expect(over(8192)).toEqual(["MatMul", "MatMul"]);
+    expect(over(undefined)).toEqual(["MatMul", "MatMul"]);
+    expect(over(8192, { fewRows: true })).toEqual(["Einsum", "Einsum"]);
   });
 
   test("attention takes the best operator that the target has", () => {

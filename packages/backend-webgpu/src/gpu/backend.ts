@@ -8,6 +8,7 @@ import { Life } from "../life.ts";
 import type { CheckedOptions } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BackendStats } from "../stats.ts";
+import { Constants } from "../weights/inline.ts";
 import { WeightStore } from "../weights/store.ts";
 import { compileGpu } from "./compile.ts";
 import type { OpenDevice } from "./device.ts";
@@ -50,6 +51,7 @@ export class GpuBackend implements Backend {
       pool,
       transfer,
       sessions: new Set(),
+      constants: new Constants(),
       weights: new WeightStore(device, transfer, maxBufferSize),
       counts: { runs: 0, stagingBytesPeak: 0 },
     };

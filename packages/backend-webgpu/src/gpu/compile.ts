@@ -3,7 +3,7 @@ import { encodeOnnx, type GraphModel, type Target } from "@paligemma/graph";
 import type * as Ort from "onnxruntime-common";
 import { SESSION_OPTIONS, compileError } from "../compile.ts";
 import { gpuFormat } from "../formats.ts";
-import { bindWeights, readWeights } from "../weights/inline.ts";
+import { bindWeights } from "../weights/inline.ts";
 import { planWeights, type WeightPlan } from "../weights/plan.ts";
 import type { HeldWeights } from "../weights/store.ts";
 import { halfCasts } from "./half-casts.ts";
@@ -14,7 +14,7 @@ import { tellSizes } from "./sizes.ts";
 import { addWithinNorms } from "./skip-norms.ts";
 
 /** Tensors up to this size become constants of their graph: norms and biases, some megabytes of a whole model. */
-const INLINE_BYTES = 65_536;
+const INLINE_BYTES = 32_768;
 
 /** How a graph is compiled for the GPU. */
 export interface GpuCompileOptions extends CompileOptions {
@@ -25,11 +25,11 @@ export interface GpuCompileOptions extends CompileOptions {
 
 /** Streams the weights to the GPU, then lets the runtime compile the graph, whose big weights are inputs. */
 export async function compileGpu(parts: GpuParts, model: GraphModel, options: GpuCompileOptions): Promise<Session> {
-  const { life, runtime, device, weights, sessions, counts } = parts;
+  const { life, runtime, device, weights, constants, sessions, counts } = parts;
   const plan = planWeights(model, options.target, INLINE_BYTES, weights.maxBufferSize);
   const onHeld = (bytes: number): void => void (counts.stagingBytesPeak = Math.max(counts.stagingBytesPeak, bytes));
   const stream = { ...options, onHeld };
-  const inline = await readWeights(plan.inline, { ...stream, task: `read constants of ${model.name}` });
+  const inline = await constants.read(plan.inline, { ...stream, task: `read constants of ${model.name}` });
   const { model: bound, sizes } = tellSizes(addWithinNorms(bindWeights(plan, inline)));
   const { bytes } = encodeOnnx(bound, ({ name, start, end }) => ({
     location: name,

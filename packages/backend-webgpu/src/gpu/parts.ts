@@ -1,6 +1,7 @@
 import type { Session } from "@paligemma/backend";
 import type { Life } from "../life.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Constants } from "../weights/inline.ts";
 import type { WeightStore } from "../weights/store.ts";
 import type { BufferPool } from "./pool.ts";
 import type { TensorOwner } from "./tensor.ts";
@@ -16,6 +17,7 @@ export interface GpuParts {
   readonly pool: BufferPool;
   readonly transfer: Transfer;
   readonly weights: WeightStore;
+  readonly constants: Constants;
   readonly sessions: Set<Session>;
   readonly counts: { runs: number; stagingBytesPeak: number };
 }

@@ -1,9 +1,22 @@
 import { PaliGemmaError, fromFloat32, ndArray, toFloat32, viewAs, type DType } from "@paligemma/core";
 
-/** Bytes of elements in one format as bytes in another; the same bytes where the formats are equal. */
-export function convert(bytes: Uint8Array, from: DType, to: DType): Uint8Array {
+/** Memory that is used again: what was put there before is overwritten. */
+export class Room {
+  #buffer = new ArrayBuffer(0);
+
+  words(count: number): Uint32Array<ArrayBuffer> {
+    if (this.#buffer.byteLength < count * 4) this.#buffer = new ArrayBuffer(count * 4);
+    return new Uint32Array(this.#buffer, 0, count);
+  }
+}
+
+/**
+ * Bytes of elements in one format as bytes in another; the same bytes where the formats are equal. Those made from bfloat16, which
+ * checkpoints are, lie in `room`.
+ */
+export function convert(bytes: Uint8Array, from: DType, to: DType, room: Room = new Room()): Uint8Array {
   if (from === to) return bytes;
-  if (from === "bfloat16" && to === "float32") return widen(viewAs("bfloat16", bytes));
+  if (from === "bfloat16" && to === "float32") return widen(viewAs("bfloat16", bytes), room);
   if (to !== "float32" && to !== "float16") {
     throw new PaliGemmaError("backend/dtype", `weights cannot be loaded as ${to}; float32 and float16 are possible`);
   }
@@ -14,8 +27,8 @@ export function convert(bytes: Uint8Array, from: DType, to: DType): Uint8Array {
 }
 
 /** A bfloat16 is the upper half of a float32. */
-function widen(halves: Uint16Array): Uint8Array {
-  const words = new Uint32Array(halves.length);
+function widen(halves: Uint16Array, room: Room): Uint8Array {
+  const words = room.words(halves.length);
   for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
-  return new Uint8Array(words.buffer);
+  return new Uint8Array(words.buffer, 0, words.byteLength);
 }

@@ -1,5 +1,6 @@
 import { allocate, sizeOf, type NdArray } from "@paligemma/core";
 import type { GraphModel, Initializer } from "@paligemma/graph";
+import type { ByteSource } from "@paligemma/weights";
 import type { LoadedWeight, WeightPlan } from "./plan.ts";
 import { streamWeights, type StreamOptions } from "./stream.ts";
 
@@ -21,6 +22,42 @@ export async function readWeights(
     options,
   );
   return arrays;
+}
+
+/**
+ * Tensors that become constants of graphs: what was read for one is not read again for the next one of the same weights, unless
+ * its memory was needed meanwhile.
+ */
+export class Constants {
+  readonly #sources = new WeakMap<ByteSource, Map<string, WeakRef<NdArray>>>();
+
+  /** The tensors, whole and by name. */
+  async read(weights: readonly LoadedWeight[], options: StreamOptions): Promise<ReadonlyMap<string, NdArray>> {
+    const arrays = new Map<string, NdArray>();
+    const missing: LoadedWeight[] = [];
+    for (const weight of weights) {
+      const known = this.#of(weight).get(keyOf(weight))?.deref();
+      if (known) arrays.set(weight.name, { ...known, shape: weight.shape });
+      else missing.push(weight);
+    }
+    const read = await readWeights(missing, options);
+    for (const weight of missing) {
+      const array = read.get(weight.name)!;
+      this.#of(weight).set(keyOf(weight), new WeakRef(array));
+      arrays.set(weight.name, array);
+    }
+    return arrays;
+  }
+
+  #of({ ref }: LoadedWeight): Map<string, WeakRef<NdArray>> {
+    const known = this.#sources.get(ref.source) ?? new Map<string, WeakRef<NdArray>>();
+    this.#sources.set(ref.source, known);
+    return known;
+  }
+}
+
+function keyOf({ ref, dtype }: LoadedWeight): string {
+  return `${ref.start}:${ref.end}:${ref.dtype}:${dtype}`;
 }
 
 /** The plan's graph as the runtime gets it: small tensors are constants, streamed ones are inputs. */

@@ -1,6 +1,6 @@
 import { bitsOf, bytesFor, sizeOf, type OnProgress } from "@paligemma/core";
 import type { ByteSource, TensorRef } from "@paligemma/weights";
-import { convert } from "./convert.ts";
+import { Room, convert } from "./convert.ts";
 import type { LoadedWeight } from "./plan.ts";
 
 /** Bytes that are asked for in one read: big enough for the network, small beside a tensor. */
@@ -25,7 +25,10 @@ interface Read {
   readonly pieces: Piece[];
 }
 
-/** Gets a converted part of a tensor, to be put at `offset` bytes; may return a promise to slow the stream down. */
+/**
+ * Gets a converted part of a tensor, to be put at `offset` bytes; its memory is used again for the next. May return a promise to
+ * slow the stream down.
+ */
 export type Sink = (weight: LoadedWeight, offset: number, bytes: Uint8Array) => void | Promise<void>;
 
 /** How weights are streamed. */
@@ -47,6 +50,7 @@ export async function streamWeights(
   options: StreamOptions,
 ): Promise<void> {
   const total = weights.reduce((sum, { ref }) => sum + ref.end - ref.start, 0);
+  const room = new Room();
   let done = 0;
   const report = (): void => options.onProgress?.({ task: options.task, done, total, unit: "bytes" });
   if (total > 0) report();
@@ -56,13 +60,21 @@ export async function streamWeights(
     for (const piece of pieces) {
       const { ref, dtype } = piece.weight;
       const raw = bytes.subarray(piece.start - start, piece.end - start);
-      const converted = convert(raw, ref.dtype, dtype);
+      const converted = convert(raw, ref.dtype, dtype, room);
       options.onHeld?.(bytes.byteLength + (converted === raw ? 0 : converted.byteLength));
       await sink(piece.weight, piece.offset, converted);
       done += piece.end - piece.start;
     }
+    giveBack(bytes);
     report();
   }
+}
+
+/** Gives the memory of a read back where the engine can: else reads pile up until it collects them. */
+function giveBack(bytes: Uint8Array): void {
+  const buffer = bytes.buffer as ArrayBufferLike & { readonly transfer?: (size: number) => ArrayBuffer };
+  // The source has handed it over; a part of something larger is not all ours.
+  if (buffer.byteLength === bytes.byteLength) buffer.transfer?.(0);
 }
 
 function planReads(weights: readonly LoadedWeight[]): Read[] {

@@ -68,7 +68,12 @@ export function attentionTests(bench: Bench): void {
         ...(masked && { mask: exact(mask) }),
       });
       const width = keyValueHeads * HEAD_DIM;
-      for (const fused of [bench.backend.target.fused, new Set<never>()]) {
+      const own = bench.backend.target;
+      for (const [fused, fewRows] of [
+        [own.fused, false],
+        [own.fused, true],
+        [new Set<never>(), false],
+      ] as const) {
         const { y } = await runOnce(
           bench.backend,
           feeds,
@@ -84,7 +89,8 @@ export function attentionTests(bench: Bench): void {
             const masking = masked ? { mask: g.input("mask", "float32", ["batch", 1, "tokens", "total"]) } : {};
             return { y: attention(query, allKeys, allValues, { ...options, ...masking }) };
           },
-          { ...bench.backend.target, fused },
+          { ...own, fused },
+          { fewRows },
         );
         expectClose(y, expected, tolerances.operator);
       }

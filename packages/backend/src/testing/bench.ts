@@ -1,5 +1,13 @@
 import { isPaliGemmaError, type PaliGemmaError, type DType, type ErrorCode, type NdArray } from "@paligemma/core";
-import { buildGraph, cast, type Graph, type GraphModel, type Target, type Value } from "@paligemma/graph";
+import {
+  buildGraph,
+  cast,
+  type Graph,
+  type GraphModel,
+  type GraphOptions,
+  type Target,
+  type Value,
+} from "@paligemma/graph";
 import type { ByteSource, Checkpoint, TensorRef } from "@paligemma/weights";
 import { expect } from "vitest";
 import type { Backend, Feeds } from "../backend.ts";
@@ -54,13 +62,15 @@ export async function runOnce(
   feeds: Feeds,
   define: (g: Graph) => Readonly<Record<string, Value>>,
   target: Target = backend.target,
+  options: GraphOptions = {},
 ): Promise<Readonly<Record<string, NdArray>>> {
-  const model = buildGraph("test", target, (g) => {
+  const inFloat32 = (g: Graph): Readonly<Record<string, Value>> => {
     const outputs = Object.entries(define(inArithmeticFormat(g)));
     return Object.fromEntries(
       outputs.map(([name, value]) => [name, value.dtype === target.compute ? cast(value, "float32") : value]),
     );
-  });
+  };
+  const model = buildGraph("test", target, inFloat32, options);
   await using session = await backend.compile(model);
   const { host } = await session.run(feeds, { host: model.outputs.map((port) => port.name) });
   return host;

@@ -23,6 +23,7 @@ import {
   tanh,
   transpose,
   where,
+  type Graph,
   type Value,
 } from "@paligemma/graph";
 import { expect } from "vitest";
@@ -41,16 +42,20 @@ export function operatorTests(bench: Bench): void {
       const x = random([2, 5, 96], 1);
       const arrays = { "fc.weight": random([40, 96], 2), "fc.bias": random([40], 3) };
       const checkpoint = await checkpointWith(arrays);
-      const { y } = await runOnce(bench.backend, { x }, (g) => ({
+      const expected = reference.linear(
+        exact(x),
+        exact(arrays["fc.weight"]),
+        bias ? exact(arrays["fc.bias"]) : undefined,
+      );
+      const layer = (g: Graph): Readonly<Record<string, Value>> => ({
         y: linear(g.input("x", "float32", ["batch", "tokens", 96]), checkpointWeights(g, checkpoint).at("fc"), 40, {
           bias,
         }),
-      }));
-      expectClose(
-        y,
-        reference.linear(exact(x), exact(arrays["fc.weight"]), bias ? exact(arrays["fc.bias"]) : undefined),
-        tolerances.operator,
-      );
+      });
+      for (const fewRows of [false, true]) {
+        const { y } = await runOnce(bench.backend, { x }, layer, bench.backend.target, { fewRows });
+        expectClose(y, expected, tolerances.operator);
+      }
     });
   }
 
