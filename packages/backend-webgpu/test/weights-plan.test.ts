@@ -14,6 +14,7 @@ import { describe, expect, test } from "vitest";
 import { bindWeights, readWeights } from "../src/weights/inline.ts";
 import { planWeights } from "../src/weights/plan.ts";
 import { tellSizes } from "../src/gpu/sizes.ts";
+import { OUT, WIDTH, scaleOf, wholeRows } from "./whole-rows.ts";
 import { halfCasts } from "../src/gpu/half-casts.ts";
 
 function checkpoint(dtype: DType): Checkpoint {
@@ -57,6 +58,32 @@ describe("planWeights", () => {
       y: linear(g.input("x", "float16", ["n", 16]), checkpointWeights(g, checkpoint("float32")).at("table"), 20),
     }));
     expect(planWeights(model, half, 0).streamed.map(({ dtype }) => dtype)).toEqual(["float16"]);
+  });
+
+  test("whole rows in 8 bits are cut into blocks while they are read", async () => {
+    const { model, inline, streamed } = planWeights(wholeRows(WEBGPU), WEBGPU, 0);
+    expect(model.nodes.map(({ op }) => op)).toEqual(["MatMulNBits", "Identity"]);
+    expect(inline).toEqual([]);
+    expect(streamed).toMatchObject([
+      { dtype: "float32", shape: [OUT, 3], change: { repeat: 3 } },
+      { dtype: "uint8", shape: [OUT, 3, 128], change: { flip: 128 } },
+    ]);
+    expect(model.nodes[0]!.inputs.slice(1)).toEqual([streamed[1]!.name, streamed[0]!.name]);
+    const [scales, bytes] = (await readWeights(streamed, { task: "read" })).values();
+    const signed = await streamed[1]!.ref.source.read(0, OUT * WIDTH);
+    expect(bytes!.data).toEqual(signed.map((byte) => byte ^ 128));
+    expect([...scales!.data].slice(0, 5)).toEqual([0, 0, 0, 1, 1].map(scaleOf));
+  });
+
+  test("what is used as it lies too stays beside what is made of it", () => {
+    const given = wholeRows(WEBGPU);
+    const whole = given.initializers.find(({ ref }) => ref?.dtype === "int8")!;
+    const reader = { ...given.nodes.at(-1)!, inputs: [whole.name], outputs: ["z"] };
+    const { streamed } = planWeights({ ...given, nodes: [...given.nodes, reader] }, WEBGPU, 8192);
+    expect(streamed.map(({ dtype, change }) => [dtype, change])).toEqual([
+      ["int8", undefined],
+      ["uint8", { flip: 128 }],
+    ]);
   });
 
   test("streamed tensors become inputs, small ones constants with their bytes", async () => {

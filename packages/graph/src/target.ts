@@ -8,7 +8,6 @@ export type FusedOperator =
   | "RotaryEmbedding" // ai.onnx 23
   | "MatMulNBits" // com.microsoft: block-quantised weights
   | "QGemm" // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
-  | "BitwiseXor" // ai.onnx 18: on weights, computed once while they load
   | "Einsum"; // ai.onnx 12, in float32: a loop for each number it makes, for few rows, where products are made for many
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */
@@ -39,7 +38,6 @@ export const CPU: Target = {
     "RotaryEmbedding",
     "MatMulNBits",
     "QGemm",
-    "BitwiseXor",
   ]),
 };
 
@@ -67,8 +65,5 @@ export const WEBGPU: Target = {
   fewPrograms: true,
 };
 
-/** Where what is computed from weights would be computed in each run. */
-const IN_BLOCKS: ReadonlySet<FusedOperator> = new Set([...WITHOUT_ROWS].filter((op) => op !== "BitwiseXor"));
-
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: IN_BLOCKS };
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_ROWS };

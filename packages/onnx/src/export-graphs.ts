@@ -37,8 +37,7 @@ export const PORTABLE: Target = {
   name: "transformers.js",
   stored: new Set(["float32", "float16"]),
   // No MultiHeadAttention: transformers.js opens GPUs with subgroups, with which it gives wrong numbers on several.
-  // Weights are constants of these files: what is computed from them is computed when they are opened.
-  fused: new Set(["SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits", "BitwiseXor"]),
+  fused: new Set(["SimplifiedLayerNormalization", "RotaryEmbedding", "MatMulNBits"]),
 };
 
 const PROJECTOR = "multi_modal_projector.linear";

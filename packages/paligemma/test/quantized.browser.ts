@@ -10,14 +10,15 @@ import { INPUTS, int64, pixels } from "./hf-tiny-cases.ts";
 const file = (path: string): Promise<Response> =>
   fetch(new URL(`./fixtures/hf-tiny/pg1-tiny/${path}`, import.meta.url));
 
-it.each(["int8", "int4"] as const)("a bundle in %s gives on WebGPU what the processor gives", async (dtype) => {
+it.each([
+  // As it is unless told: whole rows in 8 bits, which are cut into blocks here.
+  { dtype: "int8" },
+  { dtype: "int8", blockSize: 16 },
+  { dtype: "int4", blockSize: 16 },
+] as const)("a bundle of $dtype in blocks of $blockSize gives on WebGPU what the processor gives", async (options) => {
   const config = parseConfig(await (await file("config.json")).json());
   const bytes = new Uint8Array(await (await file("model.safetensors")).arrayBuffer());
-  const { tensors, matrices } = quantizeCheckpoint(await openSafetensors(memorySource(bytes)), {
-    dtype,
-    // Bytes with one scale for a whole row are for processors.
-    blockSize: 16,
-  });
+  const { tensors, matrices } = quantizeCheckpoint(await openSafetensors(memorySource(bytes)), options);
   expect(matrices.length).toBeGreaterThan(0);
   const inputs = { pixelValues: pixels(1), inputIds: int64(INPUTS.A) };
   const answers: Float32Array[] = [];

@@ -2,7 +2,7 @@ import { allocate, sizeOf, type NdArray } from "@paligemma/core";
 import type { GraphModel, Initializer } from "@paligemma/graph";
 import type { ByteSource } from "@paligemma/weights";
 import type { LoadedWeight, WeightPlan } from "./plan.ts";
-import { streamWeights, type StreamOptions } from "./stream.ts";
+import { loadedAs, streamWeights, type StreamOptions } from "./stream.ts";
 
 /** Reads tensors whole into memory, by name. */
 export async function readWeights(
@@ -36,14 +36,14 @@ export class Constants {
     const arrays = new Map<string, NdArray>();
     const missing: LoadedWeight[] = [];
     for (const weight of weights) {
-      const known = this.#of(weight).get(keyOf(weight))?.deref();
+      const known = this.#of(weight).get(loadedAs(weight))?.deref();
       if (known) arrays.set(weight.name, { ...known, shape: weight.shape });
       else missing.push(weight);
     }
     const read = await readWeights(missing, options);
     for (const weight of missing) {
       const array = read.get(weight.name)!;
-      this.#of(weight).set(keyOf(weight), new WeakRef(array));
+      this.#of(weight).set(loadedAs(weight), new WeakRef(array));
       arrays.set(weight.name, array);
     }
     return arrays;
@@ -54,10 +54,6 @@ export class Constants {
     this.#sources.set(ref.source, known);
     return known;
   }
-}
-
-function keyOf({ ref, dtype }: LoadedWeight): string {
-  return `${ref.start}:${ref.end}:${ref.dtype}:${dtype}`;
 }
 
 /** The plan's graph as the runtime gets it: small tensors are constants, streamed ones are inputs. */

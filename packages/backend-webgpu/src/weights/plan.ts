@@ -1,6 +1,7 @@
 import { bytesFor, sizeOf, type DType } from "@paligemma/core";
 import type { GraphModel, Initializer, Node, Target } from "@paligemma/graph";
 import type { TensorRef } from "@paligemma/weights";
+import { changeWhileLoading, type Change } from "./changes.ts";
 import { splitTables } from "./split.ts";
 
 /** A tensor of a checkpoint and the format that the graph gets it in. */
@@ -10,6 +11,7 @@ export interface LoadedWeight {
   readonly dtype: DType;
   /** As the graph looks at it; the same bytes may be looked at in several ways. */
   readonly shape: readonly number[];
+  readonly change?: Change;
 }
 
 /** How a graph's weights get to the device. */
@@ -37,11 +39,12 @@ const CONVERTIBLE: ReadonlySet<DType> = new Set<DType>(["float32", "float16", "b
  * Tensors of at most `inlineBytes` become constants; tables of more than `maxBytes` are cut into parts.
  */
 export function planWeights(
-  model: GraphModel,
+  given: GraphModel,
   target: Target,
   inlineBytes: number,
   maxBytes: number = Infinity,
 ): WeightPlan {
+  const { model, changes } = changeWhileLoading(given);
   const uses = usesOf(model);
   const renamed = new Map<string, string>();
   const dropped = new Set<Node>();
@@ -55,8 +58,9 @@ export function planWeights(
       continue;
     }
     const users = uses.get(name) ?? [];
-    const dtype = loadedFormat(ref.dtype, users, target);
-    weights.push({ name, ref, dtype, shape });
+    const change = changes.get(name);
+    const dtype = change ? initializer.dtype : loadedFormat(ref.dtype, users, target);
+    weights.push({ name, ref, dtype, shape, ...(change && { change }) });
     initializers.push({ name, shape, dtype, ref });
     for (const user of users) {
       if (castTarget(user) !== dtype) continue;
@@ -72,7 +76,7 @@ export function planWeights(
         ? { ...node, inputs: node.inputs.map((input) => renamed.get(input) ?? input) }
         : node,
     );
-  const isInline = ({ ref, dtype }: LoadedWeight): boolean => bytesFor(dtype, sizeOf(ref.shape)) <= inlineBytes;
+  const isInline = ({ shape, dtype }: LoadedWeight): boolean => bytesFor(dtype, sizeOf(shape)) <= inlineBytes;
   const split = splitTables({ ...model, nodes, initializers }, weights, maxBytes);
   return {
     model: split.model,

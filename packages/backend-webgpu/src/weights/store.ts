@@ -4,7 +4,7 @@ import { outOfMemory } from "../gpu/faults.ts";
 import { toWords, type Transfer } from "../gpu/transfer.ts";
 import { STORAGE } from "../gpu/usage.ts";
 import type { LoadedWeight } from "./plan.ts";
-import { loadedBytes, streamWeights, type StreamOptions } from "./stream.ts";
+import { loadedAs, loadedBytes, streamWeights, type StreamOptions } from "./stream.ts";
 
 /** Bytes handed to the GPU before waiting for it: bounds what the browser holds on their way. */
 const IN_FLIGHT_BYTES = 64 * 2 ** 20;
@@ -122,13 +122,14 @@ export class WeightStore {
     return entry;
   }
 
-  #key({ ref, dtype }: LoadedWeight): string {
-    let id = this.#sources.get(ref.source);
+  #key(weight: LoadedWeight): string {
+    const { source } = weight.ref;
+    let id = this.#sources.get(source);
     if (id === undefined) {
       id = this.#sourceCount++;
-      this.#sources.set(ref.source, id);
+      this.#sources.set(source, id);
     }
-    return `${id}:${ref.start}:${ref.end}:${ref.dtype}:${dtype}`;
+    return `${id}:${loadedAs(weight)}`;
   }
 }
 

@@ -1,5 +1,6 @@
 import { bitsOf, bytesFor, sizeOf, type OnProgress } from "@paligemma/core";
-import type { ByteSource, TensorRef } from "@paligemma/weights";
+import type { ByteSource } from "@paligemma/weights";
+import { changed } from "./changes.ts";
 import { Room, convert } from "./convert.ts";
 import type { LoadedWeight } from "./plan.ts";
 
@@ -58,9 +59,9 @@ export async function streamWeights(
     options.signal?.throwIfAborted();
     const bytes = await source.read(start, end, options.signal);
     for (const piece of pieces) {
-      const { ref, dtype } = piece.weight;
+      const { ref, dtype, change } = piece.weight;
       const raw = bytes.subarray(piece.start - start, piece.end - start);
-      const converted = convert(raw, ref.dtype, dtype, room);
+      const converted = change ? changed(raw, change) : convert(raw, ref.dtype, dtype, room);
       options.onHeld?.(bytes.byteLength + (converted === raw ? 0 : converted.byteLength));
       await sink(piece.weight, piece.offset, converted);
       done += piece.end - piece.start;
@@ -103,8 +104,8 @@ function planReads(weights: readonly LoadedWeight[]): Read[] {
 
 /** A tensor in parts whose borders are whole elements, and whole words in either format. */
 function cut(weight: LoadedWeight): Piece[] {
-  const { ref, dtype } = weight;
-  const ratio = bitsOf(dtype) / bitsOf(ref.dtype);
+  const { ref, dtype, shape } = weight;
+  const ratio = (bitsOf(dtype) * sizeOf(shape)) / (bitsOf(ref.dtype) * sizeOf(ref.shape));
   const pieces: Piece[] = [];
   for (let start = ref.start; start < ref.end; start += PIECE_BYTES) {
     const end = Math.min(start + PIECE_BYTES, ref.end);
@@ -113,13 +114,12 @@ function cut(weight: LoadedWeight): Piece[] {
   return pieces;
 }
 
-/** Bytes that a tensor takes in the format it is loaded in. */
-export function loadedBytes({
-  ref,
-  dtype,
-}: {
-  readonly ref: TensorRef;
-  readonly dtype: LoadedWeight["dtype"];
-}): number {
-  return bytesFor(dtype, sizeOf(ref.shape));
+/** Bytes that a tensor takes as it is loaded. */
+export function loadedBytes({ dtype, shape }: LoadedWeight): number {
+  return bytesFor(dtype, sizeOf(shape));
+}
+
+/** What a tensor is read as: the same for two that come out the same, of one source. */
+export function loadedAs({ ref, dtype, change }: LoadedWeight): string {
+  return `${ref.start}:${ref.end}:${ref.dtype}:${dtype}:${JSON.stringify(change)}`;
 }

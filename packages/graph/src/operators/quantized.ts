@@ -116,15 +116,15 @@ function shapeOf(x: Value): Value {
 type Blocks = Pick<QuantizedMatrix, "bits" | "blockSize" | "data" | "rowBytes" | "scales" | "zeroPoints">;
 
 /**
- * The weight in blocks, for operators that know nothing else: whole rows are cut up, each part with the row's scale. Runtimes
- * do it once, when they load.
+ * The weight in blocks, for operators that know nothing else: whole rows are cut up, each part with the row's scale. It is
+ * done once, by the runtime when it loads or by the backend while it reads.
  */
 function inBlocks(weight: QuantizedMatrix): Blocks {
   if (!weight.wholeRows) return weight;
   const g = weight.scales.graph;
   const [out, input] = weight.shape;
   const blockSize = BLOCK_SIZES.find((size) => input % size === 0);
-  if (blockSize === undefined || !g.target.fused.has("BitwiseXor")) {
+  if (blockSize === undefined) {
     throw new PaliGemmaError(
       "graph/quantized",
       `${weight.data.name} has one scale for a row of ${input}, and ${g.target.name} takes blocks of 16 to 256 only; quantise with a blockSize, such as 128`,
@@ -168,10 +168,10 @@ export function gatherQuantized(table: QuantizedMatrix, indices: Value): Value {
   return g.node({ op: "Slice", inputs: [found, start, end, axes], outputs: [{ dtype: "float32", shape }] })[0]!;
 }
 
-function mustMultiply({ target }: Graph, { data }: QuantizedMatrix): void {
+function mustMultiply({ target }: Graph, weight: QuantizedMatrix): void {
   if (target.fused.has("MatMulNBits") && target.compute === "float32") return;
   throw new PaliGemmaError(
     "graph/quantized",
-    `${data.name} is quantised, and ${target.name} cannot multiply with it in ${target.compute}; use the checkpoint that the bundle was made from, or another device`,
+    `${weight.data.name} is quantised, and ${target.name} cannot multiply with it in ${target.compute}; use the checkpoint that the bundle was made from, or another device`,
   );
 }
