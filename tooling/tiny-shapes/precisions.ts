@@ -22,6 +22,10 @@ export const PRECISIONS: readonly {
   { name: "int4", options: { dtype: "int4" } },
   { name: "int4, calibrated", options: { dtype: "int4" }, calibrated: true },
   { name: "int4, blocks of 16", options: { dtype: "int4", blockSize: 16 } },
+  { name: "int4, blocks of 64", options: { dtype: "int4", blockSize: 64 } },
+  { name: "int4, blocks of 64, calibrated", options: { dtype: "int4", blockSize: 64 }, calibrated: true },
+  { name: "int4, blocks of 128", options: { dtype: "int4", blockSize: 128 } },
+  { name: "int4, blocks of 128, calibrated", options: { dtype: "int4", blockSize: 128 }, calibrated: true },
   { name: "int4, zero points", options: { dtype: "int4", zeroPoints: true } },
   { name: "int4, vision int8", options: { dtype: "int4", vision: "int8" } },
 ];

@@ -124,7 +124,8 @@ export class Executor {
       : InferenceSession.create(model, options);
   }
 
-  async #run({ id, session, feeds, fetches, payload }: RunRequest): Promise<Answer> {
+  async #run({ id, session, feeds, fetches, unless, payload }: RunRequest): Promise<Answer> {
+    if (unless && this.#holdsOneOf(unless)) return { reply: { kind: "skipped", id }, move: [] };
     const { runtime, inputs, outputs } = this.#sessions.get(session)!;
     const fed: Record<string, Runtime.Tensor> = {};
     let at = 0;
@@ -134,11 +135,12 @@ export class Executor {
         tensor === IN_PAYLOAD
           ? viewAs(dtype, new Uint8Array(payload!, start, slots))
           : this.#window(tensor, start, slots);
-      fed[name] = this.#tensor(dtype, data, feeds.slice(at + 4, at + 4 + rank));
+      fed[name] = this.#tensor(dtype, data, [...feeds.subarray(at + 4, at + 4 + rank)]);
       at += 4 + rank;
     }
     const wanted: Record<string, Runtime.Tensor | null> = {};
     const returned: { readonly slot: Slot; readonly device: number | undefined }[] = [];
+    const kept = new Set<string>();
     for (at = 0; at < fetches.length;) {
       const slot = outputs[fetches[at]!]!;
       const to = fetches[at + 1]!;
@@ -149,11 +151,10 @@ export class Executor {
         continue;
       }
       const [tensor, start, slots, rank] = [fetches[at + 2]!, fetches[at + 3]!, fetches[at + 4]!, fetches[at + 5]!];
-      wanted[slot.name] = this.#tensor(
-        slot.dtype,
-        this.#window(tensor, start, slots),
-        fetches.slice(at + 6, at + 6 + rank),
-      );
+      kept.add(slot.name);
+      wanted[slot.name] = this.#tensor(slot.dtype, this.#window(tensor, start, slots), [
+        ...fetches.subarray(at + 6, at + 6 + rank),
+      ]);
       at += 6 + rank;
     }
     const begin = performance.now();
@@ -162,7 +163,7 @@ export class Executor {
     const buffers: ArrayBuffer[] = [];
     const shapes = returned.map(({ slot, device }) => {
       const { data, dims } = results[slot.name]!;
-      const bytes = owned(data as Data);
+      const bytes = kept.has(slot.name) ? copyOf(data as Data) : owned(data as Data);
       if (device === undefined) buffers.push(bytes);
       else this.#tensors.set(device, viewAs(slot.dtype, new Uint8Array(bytes)));
       return dims;
@@ -172,6 +173,10 @@ export class Executor {
 
   #copy({ from, fromStart, to, toStart, slots }: CopyRequest): void {
     this.#window(to, toStart, slots).set(this.#window(from, fromStart, slots) as never);
+  }
+
+  #holdsOneOf([tensor, slot, ...values]: readonly number[]): boolean {
+    return values.includes(Number(this.#window(tensor!, slot!, 1)[0]));
   }
 
   #window(tensor: number, start: number, slots: number): Data {
@@ -198,5 +203,9 @@ function done(id: number): Answer {
 /** The bytes in a buffer of their own, which may be moved. */
 function owned(data: Data): ArrayBuffer {
   const whole = data.byteOffset === 0 && data.byteLength === data.buffer.byteLength;
-  return (whole ? data.buffer : data.slice().buffer) as ArrayBuffer;
+  return whole ? (data.buffer as ArrayBuffer) : copyOf(data);
+}
+
+function copyOf(data: Data): ArrayBuffer {
+  return data.slice().buffer;
 }

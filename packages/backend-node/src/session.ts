@@ -11,7 +11,7 @@ import { PaliGemmaError, viewAs, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import { bytesOf } from "./array-bytes.ts";
 import type { WorkerLink } from "./link.ts";
-import { IN_PAYLOAD, TO_DEVICE, TO_HOST, TO_TENSOR } from "./protocol.ts";
+import { IN_PAYLOAD, TO_DEVICE, TO_HOST, TO_TENSOR, type RunRequest } from "./protocol.ts";
 import { NodeTensor } from "./tensor.ts";
 
 /** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
@@ -41,9 +41,9 @@ export class NodeSession implements Session {
         "backend/disposed",
         `the session of ${this.model.name} was disposed; compile the graph again`,
       );
-    checkRun(this.model, feeds, options);
-    const packed = this.#pack(feeds);
+    checkRun(this.model, feeds, options, true);
     const { host = [], device = [], into = {}, signal } = options;
+    const { fed, payload } = this.#pack(feeds);
     const fetches: number[] = [];
     for (const name of host) fetches.push(this.#places.get(name)!, TO_HOST);
     const made = device.map((name) => {
@@ -55,12 +55,20 @@ export class NodeSession implements Session {
       const { id, start, slots, shape } = NodeTensor.use(into[name]!, this.#link, `into ${name}`);
       fetches.push(this.#places.get(name)!, TO_TENSOR, id, start, slots, shape.length, ...shape);
     }
-    return this.#send(packed, fetches, { host, device, made, signal });
+    const request: RunRequest = {
+      kind: "run",
+      id: this.#link.fresh(),
+      session: this.#id,
+      feeds: Float64Array.from(fed),
+      fetches: Float64Array.from(fetches),
+      ...(options.unless && { unless: this.#condition(options.unless) }),
+      ...(payload && { payload }),
+    };
+    return this.#send(request, { host, device, made, signal });
   }
 
   async #send(
-    packed: { readonly feeds: readonly number[]; readonly payload: ArrayBuffer | undefined },
-    fetches: readonly number[],
+    request: RunRequest,
     {
       host,
       device,
@@ -73,21 +81,13 @@ export class NodeSession implements Session {
       readonly signal: AbortSignal | undefined;
     },
   ): Promise<RunResult> {
-    const { feeds, payload } = packed;
-    const request = {
-      kind: "run",
-      id: this.#link.fresh(),
-      session: this.#id,
-      feeds,
-      fetches,
-      ...(payload && { payload }),
-    } as const;
-    const reply = await this.#link
-      .ask(request, `run ${this.model.name}`, { move: payload ? [payload] : [], signal })
-      .catch((error: unknown) => {
-        for (const tensor of made) this.#link.post({ kind: "free", tensor });
-        throw error;
-      });
+    const { feeds, fetches, payload } = request;
+    const move = [feeds.buffer, fetches.buffer, ...(payload ? [payload] : [])];
+    const reply = await this.#link.ask(request, `run ${this.model.name}`, { move, signal }).catch((error: unknown) => {
+      for (const tensor of made) this.#link.post({ kind: "free", tensor });
+      throw error;
+    });
+    if (reply.kind === "skipped") return { host: {}, device: {}, skipped: true };
     if (reply.kind !== "ran") throw new PaliGemmaError("backend/worker", `a run was answered with ${reply.kind}`);
     const result: { host: Record<string, NdArray>; device: Record<string, Tensor> } = { host: {}, device: {} };
     host.forEach((name, i) => {
@@ -105,31 +105,36 @@ export class NodeSession implements Session {
     return result;
   }
 
+  #condition({ tensor, values }: NonNullable<RunOptions["unless"]>): readonly number[] {
+    const { id, start } = NodeTensor.use(tensor, this.#link, "unless");
+    return [id, start, ...values];
+  }
+
   #output(name: string): GraphModel["outputs"][number] {
     return this.model.outputs[this.#places.get(name)!]!;
   }
 
   /** Feeds as a flat list, the caller's arrays one after another in one buffer. */
-  #pack(given: Feeds): { readonly feeds: readonly number[]; readonly payload: ArrayBuffer | undefined } {
-    const feeds: number[] = [];
+  #pack(given: Feeds): { readonly fed: readonly number[]; readonly payload: ArrayBuffer | undefined } {
+    const fed: number[] = [];
     const arrays: { readonly bytes: Uint8Array; readonly at: number }[] = [];
     let size = 0;
     for (const { name } of this.model.inputs) {
-      const fed = given[name]!;
-      if (isTensor(fed)) {
-        const { id, start, slots, shape } = NodeTensor.use(fed, this.#link, name);
-        feeds.push(id, start, slots, shape.length, ...shape);
+      const array = given[name]!;
+      if (isTensor(array)) {
+        const { id, start, slots, shape } = NodeTensor.use(array, this.#link, name);
+        fed.push(id, start, slots, shape.length, ...shape);
       } else {
-        const bytes = bytesOf(fed, name);
-        feeds.push(IN_PAYLOAD, size, bytes.byteLength, fed.shape.length, ...fed.shape);
+        const bytes = bytesOf(array, name);
+        fed.push(IN_PAYLOAD, size, bytes.byteLength, array.shape.length, ...array.shape);
         arrays.push({ bytes, at: size });
         size += Math.ceil(bytes.byteLength / ALIGNMENT) * ALIGNMENT;
       }
     }
-    if (arrays.length === 0) return { feeds, payload: undefined };
+    if (arrays.length === 0) return { fed, payload: undefined };
     const payload = new Uint8Array(size);
     for (const { bytes, at } of arrays) payload.set(bytes, at);
-    return { feeds, payload: payload.buffer };
+    return { fed, payload: payload.buffer };
   }
 
   async dispose(): Promise<void> {

@@ -27,6 +27,11 @@ export interface RunOptions {
   readonly device?: readonly string[];
   /** Outputs to write into tensors that exist (a window of a cache, say), of exactly the output's type and shape. */
   readonly into?: Readonly<Record<string, Tensor>>;
+  /**
+   * Leaves the run out if, when its turn comes, the first element of `tensor` is one of `values`. So a run can be asked for
+   * before it is known whether it is needed. Only where the backend `runsAhead`.
+   */
+  readonly unless?: { readonly tensor: Tensor; readonly values: readonly number[] };
   /** Aborted before or during the run: the run rejects with `signal.reason`, what was running is left to end by itself. */
   readonly signal?: AbortSignal;
 }
@@ -35,6 +40,8 @@ export interface RunOptions {
 export interface RunResult {
   readonly host: Readonly<Record<string, NdArray>>;
   readonly device: Readonly<Record<string, Tensor>>;
+  /** The run was left out (see `unless`), and nothing is handed out. */
+  readonly skipped?: true;
 }
 
 /** A compiled graph, ready to run. Runs of one session are done one after another, in the order they were asked for. */
@@ -55,6 +62,11 @@ export interface Backend extends AsyncDisposable {
   /** For messages: "onnxruntime-node 1.30.0 on cpu". */
   readonly name: string;
   readonly target: Target;
+  /**
+   * Runs may wait in line, each fed with what the one before it writes, without the caller in between: they take `unless`, and an
+   * output that goes `into` a tensor may come to the `host` as well.
+   */
+  readonly runsAhead?: true;
   /** Throws `backend/compile` with the runtime's own words as `cause`. */
   compile(model: GraphModel, options?: CompileOptions): Promise<Session>;
   /** Zeros on the device. */

@@ -9,10 +9,10 @@ type Sizes = Map<string, { readonly size: number; readonly by: string }>;
  * Checks a run against the graph before the runtime sees it: every input fed, nothing fed that is no input, formats equal,
  * known dimensions equal, equal names equal sizes; outputs exist and are asked for once, and the tensors that they are to be
  * written into are of their format and, as far as it is known before the run, of their shape. Throws `backend/option`,
- * `backend/feeds` or `backend/outputs`, listing all that is wrong.
+ * `backend/feeds` or `backend/outputs`, listing all that is wrong. `runsAhead`: as the backend does.
  */
-export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): void {
-  const [unknown] = unknownKeys(options, ["host", "device", "into", "signal"]);
+export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions, runsAhead = false): void {
+  const [unknown] = unknownKeys(options, ["host", "device", "into", "signal", ...(runsAhead ? ["unless"] : [])]);
   if (unknown)
     throw new PaliGemmaError(
       "backend/option",
@@ -29,7 +29,9 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
       `the graph ${model.name} cannot be fed so: ${faults.join("; ")}. Inputs are ${model.inputs.map((p) => p.name).join(", ")}`,
     );
   }
-  const asked = [...(options.host ?? []), ...(options.device ?? []), ...Object.keys(options.into ?? {})];
+  const into = options.into ?? {};
+  const brought = (options.host ?? []).filter((name) => !runsAhead || !(name in into));
+  const asked = [...brought, ...(options.device ?? []), ...Object.keys(into)];
   const outputs = new Set(model.outputs.map((port) => port.name));
   const wrong = asked.filter((name, i) => !outputs.has(name) || asked.indexOf(name) !== i);
   if (wrong.length > 0 || asked.length === 0) {

@@ -82,16 +82,23 @@ export class KeyValueCache implements Disposable {
     this.#capacity = bigger.#capacity;
   }
 
-  /** What is there, under the names of the graph's inputs. */
-  past(): Record<string, Tensor> {
-    return Object.fromEntries(this.#names.map((name, i) => [`past.${name}`, this.#tensors[i]!.rows(0, this.length)]));
+  /** True where `tokens` more positions fit without growing. */
+  hasRoomFor(tokens: number): boolean {
+    return this.length + tokens <= this.#capacity;
   }
 
-  /** Where `tokens` new positions go, under the names of the graph's outputs. `reserve` first, `length +=` after the run. */
-  present(tokens: number): Record<string, Tensor> {
-    return Object.fromEntries(
-      this.#names.map((name, i) => [`present.${name}`, this.#tensors[i]!.rows(this.length, this.length + tokens)]),
-    );
+  /** The first `length` positions, under the names of the graph's inputs. */
+  past(length: number): Record<string, Tensor> {
+    const past: Record<string, Tensor> = {};
+    this.#names.forEach((name, i) => (past[`past.${name}`] = this.#tensors[i]!.rows(0, length)));
+    return past;
+  }
+
+  /** Where the positions [start, end) go, under the names of the graph's outputs. `reserve` first, `length +=` after the run. */
+  present(start: number, end: number): Record<string, Tensor> {
+    const present: Record<string, Tensor> = {};
+    this.#names.forEach((name, i) => (present[`present.${name}`] = this.#tensors[i]!.rows(start, end)));
+    return present;
   }
 
   /** A new cache whose row i is row `parents[i]` of this one. */

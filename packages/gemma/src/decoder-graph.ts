@@ -61,7 +61,7 @@ export function hasPositionFirst(target: Target): boolean {
  * `hasPositionFirst`: `input_ids`, `position_ids` int64 [batch, tokens]; `mask` (and `sliding_mask`) [batch, 1, tokens, total];
  * `past.{i}.key`, `past.{i}.value` [past, batch, width]; `logit_rows` int64 [asked], rows of [batch · tokens];
  * with images also `image_features` [features, hidden], `image_index` int64 [batch, tokens] and `is_image` bool
- * [batch, tokens, 1]. Outputs: `logits` [asked, vocabulary], `next` int64 [asked], and the new rows
+ * [batch, tokens, 1]. Outputs: `logits` [asked, vocabulary], `next` int64 [asked, 1], and the new rows
  * `present.{i}.key`, `present.{i}.value` [tokens, batch, width].
  */
 export function gemmaGraph(

@@ -17,7 +17,7 @@ import {
   type Value,
   type Weights,
 } from "@paligemma/graph";
-import { MAX_POSITIONS } from "./network.ts";
+import { positionsServed } from "./network.ts";
 
 /** Where the decoder's tensors stand in a checkpoint under its released names. */
 export const GEMMA_PREFIX = "language_model.model";
@@ -26,7 +26,7 @@ const HEAD = "language_model.lm_head";
 /** The rotary tables of a decoder, for every position that it may reach. */
 export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
   return rotaryTables(g, {
-    positions: Math.min(c.maxPositionEmbeddings, MAX_POSITIONS),
+    positions: positionsServed(c),
     headDim: c.headDim,
     theta: c.ropeTheta,
   });

@@ -13,8 +13,13 @@ import {
   type Weights,
 } from "@paligemma/graph";
 
-/** Positions that a decoder is asked for at most: what PaliGemma was made for. Rotary tables take 16 MB at a head size of 256. */
-export const MAX_POSITIONS = 8192;
+/** What PaliGemma was made for. Rotary tables take 16 MB at a head size of 256. */
+const MAX_POSITIONS = 8192;
+
+/** Positions that a decoder serves at most: prompt and answer together. */
+export function positionsServed(c: GemmaConfig): number {
+  return Math.min(c.maxPositionEmbeddings, MAX_POSITIONS);
+}
 
 // Axes: b batch · t tokens of this run · past positions in the cache · total = past + t · d hidden size ·
 // h heads · k key-value heads · e head size · f intermediate size
@@ -90,7 +95,7 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     softcap: c.attnLogitSoftcapping,
     mask: c.layerTypes[layer] === "sliding_attention" ? context.slidingMask : context.mask,
     positionFirst: context.positionFirst ?? false,
-    positions: Math.min(c.maxPositionEmbeddings, MAX_POSITIONS),
+    positions: positionsServed(c),
   });
   return linear(mixed, w.at("o_proj"), c.hiddenSize);
 }

@@ -1,11 +1,9 @@
-import type { RunResult, Tensor } from "@paligemma/backend";
-import { PaliGemmaError, fromFloat32, zeros, type NdArray } from "@paligemma/core";
+import type { RunOptions, RunResult, Tensor } from "@paligemma/backend";
+import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
-import { hasWindow } from "./decoder-graph.ts";
-import { gridOf, type Grid } from "./grid.ts";
-import { prefixLmMask } from "./mask.ts";
-import { MAX_POSITIONS } from "./network.ts";
+import { positionsServed } from "./network.ts";
+import { placeAfter, stepFeeds, type Place, type Tokens } from "./step.ts";
 
 const DEFAULT_ROOM = 64;
 
@@ -24,13 +22,20 @@ interface Pending {
   readonly prompt: CheckedPrompt | undefined;
 }
 
+/** A step that began before it was asked for, fed with the token that the step before it chose. */
+interface EarlyStep {
+  readonly ran: Promise<RunResult>;
+  /** Row of `#chosen` that takes the token after it. */
+  readonly row: 0 | 1;
+}
+
 /** A batch of texts being written, whatever writes them: a `LogitsSource` of `@paligemma/generation`, whole. */
 export interface TextState extends Disposable {
   readonly rows: number;
   readonly dropsFinishedRows: boolean;
   logits(): Promise<Scores>;
   advance(tokens: readonly number[], parents?: readonly number[]): Promise<void>;
-  advanceGreedy(steps: number, stopAt: readonly number[]): Promise<readonly (readonly number[])[]>;
+  advanceGreedy(steps: number, stopAt: readonly number[], more?: boolean): Promise<readonly (readonly number[])[]>;
   advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores>;
   rollback(count: number): Promise<void>;
   fork(): Promise<TextState>;
@@ -50,11 +55,13 @@ export class DecoderState implements TextState {
   readonly #weights: Readonly<Record<string, Tensor>>;
   #cache: KeyValueCache | undefined;
   #pending: Pending;
-  /** Per row, 1 for each position in the cache that is no padding. */
-  #valid: Uint8Array[];
-  /** Per row, the number of real tokens in the cache: the position of the last one. */
-  #positions: number[];
+  /** What the cache holds. */
+  #place: Place;
   #last: Scores | undefined;
+  /** Under way already, for the one token that is pending. Whatever else is done with the state lets it go. */
+  #early: EarlyStep | undefined;
+  /** Where steps leave the token that they choose, in turn: int64 [2, 1]. */
+  #chosen: Tensor | undefined;
   #disposed = false;
 
   constructor(parts: DecoderParts, prompt: CheckedPrompt, options: StartOptions = {}) {
@@ -63,35 +70,38 @@ export class DecoderState implements TextState {
     this.#room = options.expectedTokens ?? DEFAULT_ROOM;
     this.#weights = options.weights ?? {};
     this.#pending = { ids: prompt.ids.map((row) => [...row]), prompt };
-    this.#valid = prompt.ids.map(() => new Uint8Array(0));
-    this.#positions = prompt.ids.map(() => 0);
+    this.#place = { valid: prompt.ids.map(() => new Uint8Array(0)), positions: prompt.ids.map(() => 0) };
   }
 
   /** Rows of the batch. */
   get rows(): number {
-    return this.#positions.length;
+    return this.#place.positions.length;
   }
 
   /** Scores of the token after everything taken in. */
   async logits(): Promise<Scores> {
-    if (!this.#last) this.#last = this.#scores(await this.#run("logits", this.#lastRows()));
+    if (!this.#last) this.#last = this.#scores(await this.#run(this.#lastRows()));
     return this.#last;
   }
 
   /** Takes in one token per row; with `parents`, new row i continues old row `parents[i]`. */
   async advance(tokens: readonly number[], parents?: readonly number[]): Promise<void> {
     this.#check();
+    this.#early = undefined;
     if (parents && (parents.length !== this.rows || parents.some((parent, i) => parent !== i)))
       await this.#pick(parents);
     this.#take(tokens.map((token) => [token]));
   }
 
-  /** Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. */
-  async advanceGreedy(steps: number, stopAt: readonly number[]): Promise<readonly (readonly number[])[]> {
+  /**
+   * Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. With `more`, the
+   * next step begins at once where the backend can: call it if another follows.
+   */
+  async advanceGreedy(steps: number, stopAt: readonly number[], more = false): Promise<readonly (readonly number[])[]> {
     const chosen: number[][] = Array.from({ length: this.rows }, () => []);
     const stopped = chosen.map(() => false);
     for (let step = 0; step < steps && !stopped.every(Boolean); step++) {
-      const next = this.#last ? bestOf(this.#last) : await this.#next();
+      const next = this.#last ? bestOf(this.#last) : await this.#next(more || step + 1 < steps ? stopAt : undefined);
       this.#take(next.map((token) => [token]));
       next.forEach((token, row) => {
         if (stopped[row]) return;
@@ -105,17 +115,19 @@ export class DecoderState implements TextState {
   /** Takes in `runs` [rows][length] in one run of the model; scores after the last, or after every, of these tokens. */
   async advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores> {
     this.#check();
+    this.#early = undefined;
     this.#take(runs);
     if (which === "last") return await this.logits();
     const tokens = this.#pending.ids[0]!.length;
     const length = runs[0]!.length;
     const asked = runs.flatMap((_, row) => Array.from({ length }, (_unused, p) => row * tokens + tokens - length + p));
-    return this.#scores(await this.#run("logits", asked));
+    return this.#scores(await this.#run(asked));
   }
 
   /** Forgets the last `count` tokens of every row. */
   rollback(count: number): Promise<void> {
     this.#check();
+    this.#early = undefined;
     const waiting = this.#pending.prompt ? 0 : Math.min(count, this.#pending.ids[0]?.length ?? 0);
     for (const row of this.#pending.ids) row.length -= waiting;
     const rest = count - waiting;
@@ -127,10 +139,11 @@ export class DecoderState implements TextState {
         );
       }
       this.#cache.length -= rest;
-      this.#valid = this.#valid.map((row, b) => {
-        this.#positions[b]! -= row.subarray(row.length - rest).reduce((sum, v) => sum + v, 0);
-        return row.slice(0, row.length - rest);
-      });
+      const { valid, positions } = this.#place;
+      this.#place = {
+        valid: valid.map((row) => row.slice(0, row.length - rest)),
+        positions: positions.map((p, b) => p - valid[b]!.subarray(-rest).reduce((sum, v) => sum + v, 0)),
+      };
     }
     this.#last = undefined;
     return Promise.resolve();
@@ -146,23 +159,24 @@ export class DecoderState implements TextState {
       ...(options.signal && { signal: options.signal }),
     });
     twin.#pending = { ids: this.#pending.ids.map((row) => [...row]), prompt: this.#pending.prompt };
-    twin.#valid = [...this.#valid];
-    twin.#positions = [...this.#positions];
+    twin.#place = this.#place;
     twin.#last = this.#last;
-    const all = this.#positions.map((_, i) => i);
+    const all = this.#place.positions.map((_, i) => i);
     if (this.#cache) twin.#cache = await this.#cache.pick(all, await this.#parts.picker());
     return twin;
   }
 
   /** Logits of chosen rows of [batch · tokens] of the prompt, which must not have run yet. */
   async promptLogits(rows: readonly number[]): Promise<NdArray<"float32">> {
-    const { host } = await this.#run("logits", rows);
+    const { host } = await this.#run(rows);
     return host["logits"] as NdArray<"float32">;
   }
 
-  /** Frees the cache. */
+  /** Frees the cache. A step that is under way is left to end by itself. */
   dispose(): void {
     this.#disposed = true;
+    this.#early = undefined;
+    this.#chosen?.dispose();
     this.#cache?.dispose();
     this.#cache = undefined;
   }
@@ -194,8 +208,8 @@ export class DecoderState implements TextState {
       this.#cache = picked;
     }
     this.#pending = { ids: parents.map((p) => [...this.#pending.ids[p]!]), prompt: undefined };
-    this.#valid = parents.map((p) => this.#valid[p]!);
-    this.#positions = parents.map((p) => this.#positions[p]!);
+    const { valid, positions } = this.#place;
+    this.#place = { valid: parents.map((p) => valid[p]!), positions: parents.map((p) => positions[p]!) };
     this.#last = undefined;
   }
 
@@ -214,87 +228,128 @@ export class DecoderState implements TextState {
     return { data: logits.data as Float32Array, rows: logits.shape[0]!, vocabulary: logits.shape[1]! };
   }
 
-  async #next(): Promise<number[]> {
-    const { host } = await this.#run("next", this.#lastRows());
+  /** The best token of each row. With `stopAt`, the step after this one begins at once, and ends at once if the token is one of these. */
+  async #next(stopAt?: readonly number[]): Promise<number[]> {
+    this.#check();
+    this.#signal?.throwIfAborted();
+    const early = this.#early;
+    this.#early = undefined;
+    const pending = this.#pending;
+    if (early) {
+      if (stopAt && this.#canGoAhead(1)) this.#early = this.#begin(placeAfter(this.#place, pending), early.row, stopAt);
+      const result = await this.#orNothingEarly(early.ran);
+      if (!result.skipped) return this.#chosenBy(result, pending);
+      // The caller goes on after a token that it said to stop at.
+      this.#early = undefined;
+    }
+    const rows = this.#lastRows();
+    const { length } = await this.#makeRoom();
+    if (!stopAt || !this.#canGoAhead(length)) {
+      return this.#chosenBy(await this.#ask(this.#place, pending, rows, { host: ["next"] }), pending);
+    }
+    this.#chosen ??= await this.#parts.backend.allocate("int64", [2, 1]);
+    const ran = this.#ask(this.#place, pending, rows, { host: ["next"], into: { next: this.#chosen.rows(0, 1) } });
+    this.#early = this.#begin(placeAfter(this.#place, pending), 0, stopAt);
+    return this.#chosenBy(await this.#orNothingEarly(ran), pending);
+  }
+
+  /** True where the step after the one that takes in `tokens` can begin before this one has ended. */
+  #canGoAhead(tokens: number): boolean {
+    const { backend, config } = this.#parts;
+    const after = this.#place.valid[0]!.length + tokens + 1;
+    return (
+      backend.runsAhead === true &&
+      this.rows === 1 &&
+      this.#cache?.hasRoomFor(tokens + 1) === true &&
+      after < positionsServed(config)
+    );
+  }
+
+  /** Begins the step that takes in the token which the one before it leaves in `row`, unless it is one of `stopAt`. */
+  #begin(place: Place, row: 0 | 1, stopAt: readonly number[]): EarlyStep {
+    const { imageTokenIndex } = this.#parts;
+    const from = this.#chosen!.rows(row, row + 1);
+    const other = row === 0 ? 1 : 0;
+    const to = this.#chosen!.rows(other, other + 1);
+    // An image token is looked up as another one, which is the caller's to put in.
+    const values = imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex];
+    const ran = this.#ask(place, { ids: [[0]], prompt: undefined, from }, [0], {
+      host: ["next"],
+      into: { next: to },
+      unless: { tensor: from, values },
+    });
+    // Nobody may be waiting for it when it fails.
+    ran.catch(() => undefined);
+    return { ran, row: other };
+  }
+
+  async #orNothingEarly(ran: Promise<RunResult>): Promise<RunResult> {
+    try {
+      return await ran;
+    } catch (error) {
+      this.#early = undefined;
+      throw error;
+    }
+  }
+
+  /** Counts in what has run, and returns the tokens that were chosen. */
+  #chosenBy({ host }: RunResult, tokens: Tokens): number[] {
+    this.#countIn(tokens);
     return Array.from(host["next"]!.data as BigInt64Array, Number);
   }
 
-  /** Runs what is pending and hands out `output` of the asked rows. */
-  async #run(output: "logits" | "next", asked: readonly number[]): Promise<RunResult> {
+  /** Runs what is pending and hands out the logits of the asked rows. */
+  async #run(asked: readonly number[]): Promise<RunResult> {
     this.#check();
     this.#signal?.throwIfAborted();
-    const { backend, config } = this.#parts;
-    const { ids, prompt } = this.#pending;
-    const batch = ids.length;
-    const tokens = ids[0]!.length;
-    if (tokens === 0)
-      throw new PaliGemmaError("gemma/order", "scores were asked for after a rollback; take in a token first");
-    const valid = ids.map((_, b) => appended(this.#valid[b]!, prompt?.valid[b], tokens, 1));
-    const past = valid[0]!.length - tokens;
-    const limit = Math.min(config.maxPositionEmbeddings, MAX_POSITIONS);
-    if (past + tokens >= limit)
-      throw new PaliGemmaError(
-        "gemma/length",
-        `prompt and answer reach ${past + tokens} positions, the model has ${limit}; ask for fewer tokens or a shorter prompt`,
-      );
-    const types = prompt && ids.map((_, b) => appended(new Uint8Array(0), prompt.types[b], tokens, 1));
-    this.#cache ??= await KeyValueCache.create(backend, config, batch, tokens + this.#room);
-    await this.#cache.reserve(tokens);
-
-    const { compute } = backend.target;
-    const grid = gridOf(backend.target, batch, tokens);
-    const mask = { valid, tokens, compute, ...(types && { types }) };
-    const feeds: Record<string, NdArray | Tensor> = {
-      input_ids: int64(
-        grid.shape,
-        grid.inOrder(ids.flatMap((row) => row.map((id) => (id === this.#parts.imageTokenIndex ? 0 : id)))),
-      ),
-      position_ids: int64(
-        grid.shape,
-        grid.inOrder(ids.flatMap((_, b) => positionsOf(valid[b]!, past, this.#positions[b]!))),
-      ),
-      mask: prefixLmMask(mask),
-      logit_rows: int64(
-        [asked.length],
-        asked.map((row) => grid.place(row)),
-      ),
-      ...this.#cache.past(),
-      ...this.#images(ids, prompt, grid),
-      ...this.#weights,
-    };
-    if (hasWindow(config)) feeds["sliding_mask"] = prefixLmMask({ ...mask, window: config.slidingWindow });
-    const result = await this.#parts.sessionFor(batch * tokens).run(feeds, {
-      host: [output],
-      into: this.#cache.present(tokens),
-      ...(this.#signal && { signal: this.#signal }),
-    });
-    this.#cache.length += tokens;
-    this.#positions = this.#positions.map(
-      (before, b) => before + valid[b]!.subarray(past).reduce((sum, v) => sum + v, 0),
-    );
-    this.#valid = valid;
-    this.#pending = { ids: ids.map(() => []), prompt: undefined };
+    this.#early = undefined;
+    const pending = this.#pending;
+    await this.#makeRoom();
+    const result = await this.#ask(this.#place, pending, asked, { host: ["logits"] });
+    this.#countIn(pending);
     return result;
   }
 
-  #images(ids: readonly number[][], prompt: CheckedPrompt | undefined, grid: Grid): Record<string, NdArray | Tensor> {
-    const { imageTokenIndex, backend, config } = this.#parts;
-    if (imageTokenIndex === undefined) return {};
-    const features = prompt?.features;
-    let next = 0;
-    const flat = ids.flat();
-    const isImage = flat.map((id) => (features && id === imageTokenIndex ? 1 : 0));
-    const index = flat.map((_, i) => (isImage[i] ? next++ : 0));
-    const { compute } = backend.target;
-    return {
-      image_features: features
-        ? features.dtype === "float32" && compute !== "float32" && "data" in features
-          ? fromFloat32(features as NdArray<"float32">, compute)
-          : features
-        : zeros(compute, [1, config.hiddenSize]),
-      image_index: int64(grid.shape, grid.inOrder(index)),
-      is_image: { dtype: "bool", shape: [...grid.shape, 1], data: Uint8Array.from(grid.inOrder(isImage)) },
-    };
+  /** Room in the cache for what is pending. Resolves to its tokens. */
+  async #makeRoom(): Promise<{ readonly length: number }> {
+    const { backend, config } = this.#parts;
+    const { ids } = this.#pending;
+    const { length } = ids[0]!;
+    if (length === 0)
+      throw new PaliGemmaError("gemma/order", "scores were asked for after a rollback; take in a token first");
+    const total = this.#place.valid[0]!.length + length;
+    if (total >= positionsServed(config))
+      throw new PaliGemmaError(
+        "gemma/length",
+        `prompt and answer reach ${total} positions, the model has ${positionsServed(config)}; ask for fewer tokens or a shorter prompt`,
+      );
+    this.#cache ??= await KeyValueCache.create(backend, config, ids.length, length + this.#room);
+    await this.#cache.reserve(length);
+    return { length };
+  }
+
+  /** Asks for the run that takes tokens in after `place`, for which there is room in the cache. */
+  #ask(
+    place: Place,
+    tokens: Tokens,
+    asked: readonly number[],
+    options: Pick<RunOptions, "host" | "into" | "unless">,
+  ): Promise<RunResult> {
+    const start = place.valid[0]!.length;
+    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
+    const count = tokens.ids[0]!.length;
+    return this.#parts.sessionFor(tokens.ids.length * count).run(feeds, {
+      ...options,
+      into: { ...this.#cache!.present(start, start + count), ...options.into },
+      ...(this.#signal && { signal: this.#signal }),
+    });
+  }
+
+  #countIn(tokens: Tokens): void {
+    // A state that was disposed meanwhile has no cache.
+    if (this.#cache) this.#cache.length += tokens.ids[0]!.length;
+    this.#place = placeAfter(this.#place, tokens);
+    this.#pending = { ids: tokens.ids.map(() => []), prompt: undefined };
   }
 }
 
@@ -305,26 +360,4 @@ function bestOf({ data, rows, vocabulary }: Scores): number[] {
     for (let i = best + 1; i < (row + 1) * vocabulary; i++) if (data[i]! > data[best]!) best = i;
     return best - row * vocabulary;
   });
-}
-
-function int64(shape: readonly number[], values: readonly number[]): NdArray<"int64"> {
-  return { dtype: "int64", shape, data: BigInt64Array.from(values, BigInt) };
-}
-
-/** `before`, then `own`, then `rest` up to `tokens` more entries. */
-function appended(before: Uint8Array, own: Uint8Array | undefined, tokens: number, rest: number): Uint8Array {
-  const joined = new Uint8Array(before.length + tokens).fill(rest);
-  joined.set(before);
-  if (own) joined.set(own, before.length);
-  return joined;
-}
-
-/** Positions of the tokens after `past`: real tokens count from 1 on, pads have the position of what stands before them. */
-function positionsOf(valid: Uint8Array, past: number, before: number): number[] {
-  const out: number[] = [];
-  for (let i = past; i < valid.length; i++) {
-    before += valid[i]!;
-    out.push(Math.max(before, 1));
-  }
-  return out;
 }

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Backend } from "@paligemma/backend";
-import { createNodeBackend } from "@paligemma/backend-node";
+import { createNodeBackend, type NodeBackend } from "@paligemma/backend-node";
 import { parseConfig } from "@paligemma/config";
 import { ndArray, type NdArray } from "@paligemma/core";
 import { loadGemma, type GemmaDecoder } from "@paligemma/gemma";
@@ -15,7 +14,7 @@ function ids(...rows: readonly (readonly number[])[]): NdArray<"int64"> {
 }
 
 describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone", (name) => {
-  let backend: Backend;
+  let backend: NodeBackend;
   let decoder: GemmaDecoder;
   beforeAll(async () => {
     const folder = new URL(`../../paligemma/test/fixtures/hf-tiny/${name}/`, import.meta.url);
@@ -49,6 +48,43 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
     const one = await decoder.logits({ inputIds: ids([2, 10, 11, 12]) }, [1]);
     const other = await decoder.logits({ inputIds: ids([2, 10, 30, 31]) }, [1]);
     one.data.forEach((score, i) => expect(Math.abs(score - other.data[i]!)).toBeLessThan(TOLERANCES["hf-tiny/logits"]));
+  });
+
+  it("chooses the same with the next step begun early, whatever is done in between", async () => {
+    const prompt = { inputIds: ids([2, 10, 11]) };
+    using plain = decoder.start(prompt);
+    const [expected] = (await plain.advanceGreedy(40, [])) as [number[]];
+    // Room for a few: early steps, and none where the cache must grow first.
+    using state = decoder.start(prompt, { expectedTokens: 3 });
+    const chosen: number[] = [];
+    const next = async (stopAt: readonly number[] = []): Promise<void> => {
+      chosen.push((await state.advanceGreedy(1, stopAt, true))[0]![0]!);
+    };
+    for (let i = 0; i < 6; i++) await next();
+    // Scores in between are those after the same tokens.
+    const { data } = await state.logits();
+    expect(data.indexOf(Math.max(...data))).toBe(expected[6]);
+    for (let i = 0; i < 4; i++) await next();
+    await state.rollback(3);
+    await state.advance([chosen.at(-3)!]);
+    chosen.length -= 2;
+    for (let i = 0; i < 4; i++) await next();
+    using twin = await state.fork();
+    expect((await twin.advanceGreedy(2, []))[0]).toEqual(expected.slice(chosen.length, chosen.length + 2));
+    // A token to stop at leaves the early step out; whoever goes on all the same gets it.
+    for (let i = 0; i < 4; i++) await next([expected[chosen.length]!]);
+    while (chosen.length < 40) await next();
+    expect(chosen).toEqual(expected);
+  });
+
+  it("lets a step that is under way end by itself when the state goes", async () => {
+    const held = async (): Promise<number> => (await backend.stats()).tensors;
+    const before = await held();
+    const state = decoder.start({ inputIds: ids([2, 10, 11]) });
+    await state.advanceGreedy(1, [], true);
+    state.dispose();
+    expect(await held()).toBe(before);
+    await expect(state.advanceGreedy(1, [], true)).rejects.toThrow("gemma/disposed");
   });
 
   it("grows its cache when more tokens come than were expected", async () => {

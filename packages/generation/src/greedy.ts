@@ -39,10 +39,11 @@ export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGene
   let rows: readonly Row[] = [];
   let live: readonly Row[] = [];
   let steps = 1;
+  let left = 1;
   let runs = 0;
   do {
     signal?.throwIfAborted();
-    const chosen = await source.advanceGreedy!(steps, plan.eos);
+    const chosen = await source.advanceGreedy!(steps, plan.eos, left > steps);
     runs++;
     if (bound === undefined) {
       bound = bindPlan(plan, chosen.length);
@@ -52,8 +53,8 @@ export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGene
     for (const row of live) take(row, chosen[row.slot], bound, plan.clock() - started, events);
     yield* events;
     live = rows.filter((row) => row.stopped === undefined);
-    const left = live.map((row) => bound!.limits[row.slot]! - answerLength(row));
-    steps = Math.min(source.greedySteps ?? 1, Math.max(...left));
+    left = Math.max(...live.map((row) => bound!.limits[row.slot]! - answerLength(row)));
+    steps = Math.min(source.greedySteps ?? 1, left);
   } while (live.length > 0);
   return { runs, proposed: 0, accepted: 0 };
 }

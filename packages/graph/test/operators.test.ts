@@ -66,7 +66,7 @@ const RULES: readonly Rule[] = [
   ["gather of rows", ["batch", "tokens", 8], (x) => gather(x([100, 8]), x(["batch", "tokens"], "int64"))],
   ["gather along the last axis", ["n", 3], (x) => gather(x(["n", 8]), x([3], "int64"), 1)],
   ["transpose", [3, "n", 2], (x) => transpose(x(["n", 2, 3]), [2, 0, 1])],
-  ["argMax", ["n"], (x) => argMax(x(["n", 7]))],
+  ["argMax", ["n", 1], (x) => argMax(x(["n", 7]))],
   ["reshape folding", ["n*6", 4], (x) => reshape(x(["n", 6, 4]), ["n*6", 4])],
   [
     "reshape unfolding",

@@ -19,7 +19,7 @@ export const QUANTIZED_DTYPES: readonly QuantizedDType[] = ["int8", "int4", "mix
 export interface QuantizeOptions {
   readonly dtype: QuantizedDType;
   /**
-   * Numbers that share a scale: 16, 32, 64, 128 or 256. Default 32 for 4 bits; in 8 bits a whole row, which multiplies twice as
+   * Numbers that share a scale: 16, 32, 64, 128 or 256. Default 64 for 4 bits; in 8 bits a whole row, which multiplies twice as
    * fast, and 128 for the token table and where there are zero points. A matrix whose rows would be filled up by more than an
    * eighth takes half of it, until they fit.
    */
@@ -64,7 +64,7 @@ const KNOWN = [
   "tied",
   "moments",
 ] as const satisfies readonly (keyof QuantizeOptions)[];
-const DEFAULT_BLOCK = { 4: 32, 8: 128 } as const;
+const DEFAULT_BLOCK = { 4: 64, 8: 128 } as const;
 /** Share of a row that may be padding. */
 const MOST_PADDING = 1 / 8;
 

@@ -23,7 +23,7 @@ interface QuantizeFlags {
 export function quantizeCommand(): Command {
   return plainCommand("quantize", "write a model in 8 or 4 bits, smaller and faster on a CPU", [
     "quantize google/paligemma2-3b-mix-224 --dtype int8 --out bundle",
-    "quantize path/to/checkpoint --dtype int4 --block-size 64 --out bundle",
+    "quantize path/to/checkpoint --dtype int4 --block-size 32 --out bundle",
     "quantize path/to/checkpoint --dtype int4 --calibrate pictures --out bundle",
     "caption picture.jpg --model bundle",
   ])
@@ -35,7 +35,7 @@ export function quantizeCommand(): Command {
     )
     .requiredOption("--out <folder>", "where the quantised model goes; must not exist")
     .addOption(
-      new Option("--block-size <n>", "numbers that share a scale (default: 32 in 4 bits, in 8 a whole row)").choices(
+      new Option("--block-size <n>", "numbers that share a scale (default: 64 in 4 bits, in 8 a whole row)").choices(
         BLOCK_SIZES.map(String),
       ),
     )

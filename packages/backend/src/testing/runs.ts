@@ -1,7 +1,8 @@
 import { add, buildGraph, matMul, scalar, sub, mul } from "@paligemma/graph";
 import { expect } from "vitest";
+import type { RunOptions, Tensor } from "../backend.ts";
 import { floats, random } from "./arrays.ts";
-import { doubling, type Bench } from "./bench.ts";
+import { doubling, expectCode, type Bench } from "./bench.ts";
 
 /** Runs: in the order asked for, abortable, and of several graphs at once. */
 export function runTests(bench: Bench): void {
@@ -22,6 +23,36 @@ export function runTests(bench: Bench): void {
       ),
     );
     expect((await bench.backend.download(a)).data[0]).toBe(Number.parseInt(digits.join(""), 2));
+  });
+
+  test("runs that wait in line are fed by those before, and left out by what they find", async () => {
+    await using session = await bench.backend.compile(doubling(bench.backend.target));
+    using values = await bench.backend.upload(floats([2], [1, 0]));
+    const [even, odd] = [values.rows(0, 1), values.rows(1, 2)];
+    const unless = (tensor: Tensor): RunOptions["unless"] & {} => ({ tensor, values: [5, 8] });
+    if (bench.backend.runsAhead !== true) {
+      await expectCode("backend/option", async () =>
+        session.run({ x: even }, { into: { y: odd }, unless: unless(even) }),
+      );
+      return;
+    }
+    const results = await Promise.all(
+      Array.from({ length: 6 }, (_, i) => {
+        const [x, y] = i % 2 ? [odd, even] : [even, odd];
+        return session.run({ x }, { host: ["y"], into: { y }, unless: unless(x) });
+      }),
+    );
+    expect(results.map(({ host, skipped }) => host["y"]?.data[0] ?? (skipped && "skipped"))).toEqual([
+      2,
+      4,
+      8,
+      "skipped",
+      8,
+      "skipped",
+    ]);
+    // What is brought to the caller is a copy.
+    results[4]!.host["y"]!.data[0] = 99;
+    expect(await bench.backend.download(values)).toEqual(floats([2], [4, 8]));
   });
 
   test("an abort before the run rejects with its reason, and nothing is run", async () => {

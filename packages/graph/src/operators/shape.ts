@@ -113,13 +113,13 @@ export function where(condition: Value, a: Value, b: Value): Value {
   return a.graph.node({ op: "Where", inputs: [condition, a, b], outputs: [{ dtype: a.dtype, shape }] })[0]!;
 }
 
-/** Index of the largest element of each row of the last axis, the first of equals, as int64 [...]. */
+/** Index of the largest element of each row of the last axis, the first of equals, as int64 [..., 1]. */
 export function argMax(x: Value): Value {
-  const attributes = { axis: { int: -1 }, keepdims: { int: 0 }, select_last_index: { int: 0 } };
+  const attributes = { axis: { int: -1 }, keepdims: { int: 1 }, select_last_index: { int: 0 } };
   return x.graph.node({
     op: "ArgMax",
     inputs: [x],
     attributes,
-    outputs: [{ dtype: "int64", shape: x.shape.slice(0, -1) }],
+    outputs: [{ dtype: "int64", shape: [...x.shape.slice(0, -1), 1] }],
   })[0]!;
 }
