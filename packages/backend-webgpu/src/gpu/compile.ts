@@ -29,17 +29,18 @@ export async function compileGpu(parts: GpuParts, model: GraphModel, options: Gp
   const plan = planWeights(model, options.target, INLINE_BYTES, weights.maxBufferSize);
   const onHeld = (bytes: number): void => void (counts.stagingBytesPeak = Math.max(counts.stagingBytesPeak, bytes));
   const stream = { ...options, onHeld };
-  const inline = await constants.read(plan.inline, { ...stream, task: `read constants of ${model.name}` });
-  const { model: bound, sizes } = tellSizes(addWithinNorms(bindWeights(plan, inline)));
-  const { bytes } = encodeOnnx(bound, ({ name, start, end }) => ({
-    location: name,
-    offset: start,
-    length: end - start,
-  }));
+  const inline = constants.begin(plan.inline);
   const held = await life.guard(
-    weights.load(plan.streamed, { ...stream, task: `move weights of ${model.name} to the GPU` }),
+    weights.load(plan.streamed, inline, { ...stream, task: `move weights of ${model.name} to the GPU` }),
   );
   try {
+    constants.keep(inline);
+    const { model: bound, sizes } = tellSizes(addWithinNorms(bindWeights(plan, inline.arrays)));
+    const { bytes } = encodeOnnx(bound, ({ name, start, end }) => ({
+      location: name,
+      offset: start,
+      length: end - start,
+    }));
     options.signal?.throwIfAborted();
     const creating = runtime.exclusive(() =>
       scoped(device, `the graph ${model.name}`, () => createSession(parts, model, bytes, options.strict)),
@@ -50,6 +51,7 @@ export async function compileGpu(parts: GpuParts, model: GraphModel, options: Gp
     const compiled = new GpuSession(parts, model, {
       session,
       held,
+      constants: inline.arrays,
       weights: weightTensors(parts, plan, held),
       sizes,
       inputs: new Set(session.inputNames),

@@ -1,5 +1,5 @@
 import { checkRun, type Feeds, type RunOptions, type RunResult, type Session } from "@paligemma/backend";
-import { PaliGemmaError, isPaliGemmaError } from "@paligemma/core";
+import { PaliGemmaError, isPaliGemmaError, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import type * as Ort from "onnxruntime-common";
 import { abortable } from "../abort.ts";
@@ -18,6 +18,8 @@ export interface Compiled {
   readonly sizes: ReadonlyMap<string, string>;
   readonly weights: Readonly<Record<string, Ort.Tensor>>;
   readonly held: HeldWeights;
+  /** Held for other graphs of the same weights. */
+  readonly constants: ReadonlyMap<string, NdArray>;
 }
 
 /** A graph compiled for the GPU. */

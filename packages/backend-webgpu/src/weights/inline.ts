@@ -2,7 +2,7 @@ import { allocate, sizeOf, type NdArray } from "@paligemma/core";
 import type { GraphModel, Initializer } from "@paligemma/graph";
 import type { ByteSource } from "@paligemma/weights";
 import type { LoadedWeight, WeightPlan } from "./plan.ts";
-import { loadedAs, streamWeights, type StreamOptions } from "./stream.ts";
+import { loadedAs, streamWeights, type Sink, type StreamOptions } from "./stream.ts";
 
 /** Reads tensors whole into memory, by name. */
 export async function readWeights(
@@ -13,44 +13,49 @@ export async function readWeights(
   for (const { name, dtype, shape } of weights) {
     arrays.set(name, { dtype, shape, data: allocate(dtype, sizeOf(shape)) });
   }
-  await streamWeights(
-    weights,
-    ({ name }, offset, bytes) => {
-      const { data } = arrays.get(name)!;
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes, offset);
-    },
-    options,
-  );
+  await streamWeights(weights, putInto(arrays), options);
   return arrays;
 }
 
-/**
- * Tensors that become constants of graphs: what was read for one is not read again for the next one of the same weights, unless
- * its memory was needed meanwhile.
- */
-export class Constants {
-  readonly #sources = new WeakMap<ByteSource, Map<string, WeakRef<NdArray>>>();
+function putInto(arrays: ReadonlyMap<string, NdArray>): Sink {
+  return ({ name }, offset, bytes) => {
+    const { data } = arrays.get(name)!;
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes, offset);
+  };
+}
 
-  /** The tensors, whole and by name. */
-  async read(weights: readonly LoadedWeight[], options: StreamOptions): Promise<ReadonlyMap<string, NdArray>> {
+/** Constants of one graph, on their way into memory. */
+export interface ConstantsRead {
+  /** Whole, by name, once what is missing was streamed to `put`. */
+  readonly arrays: ReadonlyMap<string, NdArray>;
+  readonly missing: readonly LoadedWeight[];
+  readonly put: Sink;
+}
+
+/** Tensors that become constants of graphs: what was read for one is not read again for others while that one holds it. */
+export class Constants {
+  readonly #sources = new WeakMap<ByteSource, Map<string, WeakRef<NdArray["data"]>>>();
+
+  /** Those of `weights` that are known already, and places for the others. */
+  begin(weights: readonly LoadedWeight[]): ConstantsRead {
     const arrays = new Map<string, NdArray>();
     const missing: LoadedWeight[] = [];
     for (const weight of weights) {
+      const { name, dtype, shape } = weight;
       const known = this.#of(weight).get(loadedAs(weight))?.deref();
-      if (known) arrays.set(weight.name, { ...known, shape: weight.shape });
-      else missing.push(weight);
+      if (!known) missing.push(weight);
+      arrays.set(name, { dtype, shape, data: known ?? allocate(dtype, sizeOf(shape)) });
     }
-    const read = await readWeights(missing, options);
-    for (const weight of missing) {
-      const array = read.get(weight.name)!;
-      this.#of(weight).set(loadedAs(weight), new WeakRef(array));
-      arrays.set(weight.name, array);
-    }
-    return arrays;
+    return { arrays, missing, put: putInto(arrays) };
   }
 
-  #of({ ref }: LoadedWeight): Map<string, WeakRef<NdArray>> {
-    const known = this.#sources.get(ref.source) ?? new Map<string, WeakRef<NdArray>>();
+  /** Remembers what was read. */
+  keep({ arrays, missing }: ConstantsRead): void {
+    for (const weight of missing) this.#of(weight).set(loadedAs(weight), new WeakRef(arrays.get(weight.name)!.data));
+  }
+
+  #of({ ref }: LoadedWeight): Map<string, WeakRef<NdArray["data"]>> {
+    const known = this.#sources.get(ref.source) ?? new Map<string, WeakRef<NdArray["data"]>>();
     this.#sources.set(ref.source, known);
     return known;
   }

@@ -3,6 +3,7 @@ import type { ByteSource } from "@paligemma/weights";
 import { outOfMemory } from "../gpu/faults.ts";
 import { toWords, type Transfer } from "../gpu/transfer.ts";
 import { STORAGE } from "../gpu/usage.ts";
+import type { ConstantsRead } from "./inline.ts";
 import type { LoadedWeight } from "./plan.ts";
 import { loadedAs, loadedBytes, streamWeights, type StreamOptions } from "./stream.ts";
 
@@ -34,16 +35,20 @@ export class WeightStore {
 
   /**
    * Buffers of the tensors, by name, read from their files where they are not there yet. `release` the returned holder when
-   * the graph is done. One load after another, so that none finds what another has only begun. Throws `backend/memory`
-   * where a tensor does not fit.
+   * the graph is done. One load after another, so that none finds what another has only begun. Constants that are missing
+   * are read with them: they lie between. Throws `backend/memory` where a tensor does not fit.
    */
-  load(weights: readonly LoadedWeight[], options: StreamOptions): Promise<HeldWeights> {
-    const loading = this.#tail.then(() => this.#load(weights, options));
+  load(weights: readonly LoadedWeight[], constants: ConstantsRead, options: StreamOptions): Promise<HeldWeights> {
+    const loading = this.#tail.then(() => this.#load(weights, constants, options));
     this.#tail = loading.catch(() => undefined);
     return loading;
   }
 
-  async #load(weights: readonly LoadedWeight[], options: StreamOptions): Promise<HeldWeights> {
+  async #load(
+    weights: readonly LoadedWeight[],
+    constants: ConstantsRead,
+    options: StreamOptions,
+  ): Promise<HeldWeights> {
     const held: Entry[] = [];
     const buffers = new Map<string, GPUBuffer>();
     const missing: LoadedWeight[] = [];
@@ -61,7 +66,7 @@ export class WeightStore {
         held.push(entry);
         buffers.set(weight.name, entry.buffer);
       }
-      await this.#fill(missing, buffers, options);
+      await this.#fill(missing, buffers, constants, options);
     } catch (error) {
       for (const key of begun) this.#drop(key);
       this.#release(held.filter(({ key }) => !begun.has(key)));
@@ -73,13 +78,16 @@ export class WeightStore {
   async #fill(
     weights: readonly LoadedWeight[],
     buffers: ReadonlyMap<string, GPUBuffer>,
+    constants: ConstantsRead,
     options: StreamOptions,
   ): Promise<void> {
     let inFlight = 0;
     await streamWeights(
-      weights,
+      [...weights, ...constants.missing],
       async (weight, offset, bytes) => {
-        this.#transfer.write(buffers.get(weight.name)!, bytes, offset);
+        const buffer = buffers.get(weight.name);
+        if (!buffer) return await constants.put(weight, offset, bytes);
+        this.#transfer.write(buffer, bytes, offset);
         inFlight += bytes.byteLength;
         if (inFlight < IN_FLIGHT_BYTES) return;
         inFlight = 0;
