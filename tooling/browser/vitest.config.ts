@@ -27,7 +27,7 @@ export default defineConfig({
           name: "packages",
           include: ["packages/*/test/**/*.browser.ts"],
           setupFiles: ["tooling/vitest-setup.ts"],
-          globalSetup: ["packages/hub/test/browser-setup.ts"],
+          globalSetup: ["packages/hub/test/browser-setup.ts", "packages/paligemma/test/browser-setup.ts"],
           // All 200 scenes of the evaluation take minutes: SCENES=200 node tooling/browser/run.mjs scenes --reporter=verbose
           provide: { scenes: Number(process.env["SCENES"] ?? 12) },
           ...patience,

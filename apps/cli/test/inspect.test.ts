@@ -143,7 +143,9 @@ describe("inspect understands", () => {
       "position_ids",
       "num_logits_to_keep",
     ]);
-    expect(exports[0]!.needs).toHaveLength(2);
+    expect(exports[0]!.needs).toMatchObject(
+      ["cpu", "cuda", "webgpu"].map((device) => ({ device, precision: "float32" })),
+    );
     expect(await output("inspect", "export")).toMatch(/^format +ONNX export in fp32, fp16$/m);
     await rm(join(folder, "export/onnx/embed_tokens.onnx"));
     await rm(join(folder, "export/onnx/embed_tokens_fp16.onnx"));

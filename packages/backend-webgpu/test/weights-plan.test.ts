@@ -1,4 +1,4 @@
-import { ndArray, type DType } from "@paligemma/core";
+import { fromFloat32, ndArray, type DType } from "@paligemma/core";
 import {
   WEBGPU,
   buildGraph,
@@ -58,6 +58,21 @@ describe("planWeights", () => {
       y: linear(g.input("x", "float16", ["n", 16]), checkpointWeights(g, checkpoint("float32")).at("table"), 20),
     }));
     expect(planWeights(model, half, 0).streamed.map(({ dtype }) => dtype)).toEqual(["float16"]);
+  });
+
+  test("constants in a format that the device does not hold are converted like weights", () => {
+    const half = fromFloat32(ndArray("float32", [2], Float32Array.of(1.5, -2)), "float16");
+    const model = buildGraph("constants", WEBGPU, (g) => ({
+      y: gather(g.constant(half), g.input("ids", "int64", ["n"])),
+      z: cast(g.constant(ndArray("float32", [1], Float32Array.of(0.5))), "float16"),
+    }));
+    const { model: planned, inline, streamed } = planWeights(model, WEBGPU, 0);
+    expect([...inline, ...streamed]).toEqual([]);
+    expect(planned.initializers.map(({ dtype, data }) => [dtype, data && [...data.data]])).toEqual([
+      ["float32", [1.5, -2]],
+      ["float16", [0x3800]],
+    ]);
+    expect(planned.nodes.map(({ op }) => op)).toEqual(["Gather", "Identity", "Identity"]);
   });
 
   test("whole rows in 8 bits are cut into blocks while they are read", async () => {

@@ -48,8 +48,8 @@ function precisionOf({ dtype, graphs }: OpenedExport, config: PaliGemmaConfig): 
     dtype,
     elementTypes,
     bytes: Object.values(elementTypes).reduce((a, b) => a + b, 0),
-    // Their graphs compute in float32, and hand around empty caches, which WebGPU does not take.
-    needs: needsOf(stored, config).filter(({ device }) => device !== "webgpu"),
+    // Their graphs compute in float32, whatever their weights are.
+    needs: needsOf(stored, config).filter(({ precision }) => precision === "float32"),
     decoderInputs: graphs.decoder_model_merged.inputs
       .map(({ name }) => name)
       .filter((name) => !name.startsWith("past_key_values.")),

@@ -1,4 +1,4 @@
-import { bytesFor, sizeOf, type DType } from "@paligemma/core";
+import { bytesFor, fromFloat32, sizeOf, toFloat32, type DType, type NdArray } from "@paligemma/core";
 import type { GraphModel, Initializer, Node, Target } from "@paligemma/graph";
 import type { TensorRef } from "@paligemma/weights";
 import { changeWhileLoading, type Change } from "./changes.ts";
@@ -35,8 +35,8 @@ const CONVERTIBLE: ReadonlySet<DType> = new Set<DType>(["float32", "float16", "b
 
 /**
  * Decides for every tensor of a checkpoint in which format it is loaded and where to. A tensor that the graph only uses cast
- * to one format is loaded in that format; one in a format that the target cannot hold is loaded in its arithmetic format.
- * Tensors of at most `inlineBytes` become constants; tables of more than `maxBytes` are cut into parts.
+ * to one format is loaded in that format; one in a format that the target cannot hold is loaded in its arithmetic format. So
+ * are constants of the graph. Tensors of at most `inlineBytes` become constants; tables of more than `maxBytes` are cut into parts.
  */
 export function planWeights(
   given: GraphModel,
@@ -52,16 +52,12 @@ export function planWeights(
   const initializers: Initializer[] = [];
 
   for (const initializer of model.initializers) {
-    const { name, ref, shape } = initializer;
-    if (!ref) {
-      initializers.push(initializer);
-      continue;
-    }
+    const { name, ref, data, shape } = initializer;
     const users = uses.get(name) ?? [];
     const change = changes.get(name);
-    const dtype = change ? initializer.dtype : loadedFormat(ref.dtype, users, target);
-    weights.push({ name, ref, dtype, shape, ...(change && { change }) });
-    initializers.push({ name, shape, dtype, ref });
+    const dtype = change ? initializer.dtype : loadedFormat(initializer.dtype, users, target);
+    if (ref) weights.push({ name, ref, dtype, shape, ...(change && { change }) });
+    initializers.push({ name, shape, dtype, ...(ref && { ref }), ...(data && { data: inFormat(data, dtype) }) });
     for (const user of users) {
       if (castTarget(user) !== dtype) continue;
       renamed.set(user.outputs[0]!, name);
@@ -91,6 +87,12 @@ function loadedFormat(stored: DType, users: readonly Node[], target: Target): DT
   const [only] = casts;
   if (casts.size === 1 && only) return only;
   return target.stored.has(stored) ? stored : target.compute;
+}
+
+function inFormat(array: NdArray, dtype: DType): NdArray {
+  if (array.dtype === dtype) return array;
+  const wide = toFloat32(array);
+  return dtype === "float32" ? wide : fromFloat32(wide, dtype as "float16");
 }
 
 /** The format that a Cast node makes, if it is one that weights are converted to. */
