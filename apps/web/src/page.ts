@@ -242,6 +242,7 @@ export class Page {
       "backend/memory": [other],
       "web/worker": [again],
       "web/model": [again],
+      "hub/network": [again, other],
     };
     showNotice(sentence(text), remedies[failure.code] ?? (this.#model ? [] : [other]));
   }

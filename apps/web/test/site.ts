@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
 import { preview } from "vite";
@@ -9,6 +11,7 @@ import { FLAGS } from "../../../tooling/browser/chromium.mjs";
 export const PATIENCE_MS = 240_000;
 
 const app = fileURLToPath(new URL("..", import.meta.url));
+const BUILT = join(app, "dist/site");
 /** Where the pictures of the journey go. */
 const ALBUM = fileURLToPath(new URL("../../../build/journey/", import.meta.url));
 
@@ -27,10 +30,24 @@ export function buildSite(): void {
 }
 
 /** Serves the built page, below a folder as hosts of static pages do. */
-export async function serveSite(): Promise<Site> {
-  const server = await preview({ root: app, logLevel: "warn", preview: { port: 0, host: "127.0.0.1" } });
+export async function serveSite(outDir?: string): Promise<Site> {
+  const build = outDir === undefined ? {} : { build: { outDir } };
+  const server = await preview({ root: app, ...build, logLevel: "warn", preview: { port: 0, host: "127.0.0.1" } });
   const address = server.resolvedUrls!.local[0]!;
   return { address, close: () => server.close() };
+}
+
+/** The built page with another Hub in the place of huggingface.co, in its policy too: a folder, which the caller removes. */
+export function withHub(endpoint: string): string {
+  const copy = mkdtempSync(join(tmpdir(), "paligemma-page-"));
+  cpSync(BUILT, copy, { recursive: true });
+  const scripts = readdirSync(join(copy, "assets")).filter((name) => name.endsWith(".js"));
+  for (const path of ["index.html", ...scripts.map((name) => join("assets", name))].map((name) => join(copy, name))) {
+    // The stand-in redirects to another host for large files, as the Hub does.
+    const text = readFileSync(path, "utf8").replace("https://*.huggingface.co", "http://localhost:*");
+    writeFileSync(path, text.replaceAll("https://huggingface.co", endpoint));
+  }
+  return copy;
 }
 
 /** What a page did that it should not. */

@@ -1,5 +1,5 @@
 // Serves the test repository as the Hub would, until its input ends: prints the endpoint, then on each line of input how many
-// bytes of contents were sent so far. For tooling/oracles/hub_cache.py. With the folder of a model as argument, also that one,
+// bytes of contents were sent so far. A line "break {path} {bytes}" lets the next answer with that file break off after so many. For tooling/oracles/hub_cache.py. With the folder of a model as argument, also that one,
 // as the gated repository google/gated; with more of them, those as owner/{name of the folder}.
 import { readFileSync, readdirSync } from "node:fs";
 import { basename, join, relative } from "node:path";
@@ -27,6 +27,14 @@ await using hub = await startStandIn({
   ...Object.fromEntries(others.map((folder) => [`owner/${basename(folder)}`, { files: filesOf(folder) }])),
 });
 process.stdout.write(`${hub.endpoint}\n`);
-for await (const _ of createInterface({ input: process.stdin })) {
+const breaks = new Map<string, number>();
+hub.fault = ({ path }) => {
+  const after = breaks.get(path);
+  breaks.delete(path);
+  return after === undefined ? undefined : { kind: "break", after };
+};
+for await (const line of createInterface({ input: process.stdin })) {
+  const [, path, bytes] = /^break (.*) (\d+)$/.exec(line) ?? [];
+  if (path !== undefined) breaks.set(path, Number(bytes));
   process.stdout.write(`${[...hub.sent.values()].reduce((sum, bytes) => sum + bytes, 0)}\n`);
 }

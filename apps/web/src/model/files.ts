@@ -1,7 +1,6 @@
 import { PaliGemmaError, nearest, type OnProgress } from "@paligemma/core";
 import { blobSource, memorySource, type ByteSource, type ModelFiles } from "@paligemma/weights";
 import { files as embedded } from "virtual:tiny-shapes";
-import { keptFiles } from "./kept-files.ts";
 import type { ModelChoice } from "./protocol.ts";
 
 /** What reading a model may need. */
@@ -17,33 +16,10 @@ export async function openChoice(choice: ModelChoice, options: OpenOptions): Pro
       return await embeddedFiles(options);
     case "folder":
       return folderFiles(choice);
-    case "hub": {
+    case "hub":
       // Only who asks for a model of the Hub loads the code that talks to it.
-      const { parseRepository, remoteFiles } = await import("@paligemma/hub");
-      const { id, revision } = parseRepository(choice.repository);
-      const asking = { signal: options.signal, ...(choice.token && { token: choice.token }) };
-      // What is kept is kept by commit: a branch may move on while its files keep their sizes.
-      const remote = await remoteFiles(id, { ...asking, revision: (await commitOf(id, revision, asking)) ?? revision });
-      return await keptFiles(remote, options.onProgress);
-    }
+      return await (await import("./hub-files.ts")).hubFiles(choice, options);
   }
-}
-
-/** The commit that a revision is at; undefined where the Hub does not say, and then tells why when it is asked for files. */
-async function commitOf(
-  id: string,
-  revision: string,
-  { signal, token }: { readonly signal: AbortSignal; readonly token?: string },
-): Promise<string | undefined> {
-  const address = `https://huggingface.co/api/models/${id}/revision/${encodeURIComponent(revision)}`;
-  const response = await fetch(address, {
-    signal,
-    ...(token && { headers: { authorization: `Bearer ${token}` } }),
-  }).catch(() => undefined);
-  signal.throwIfAborted();
-  if (!response?.ok) return undefined;
-  const { sha } = (await response.json()) as { sha?: unknown };
-  return typeof sha === "string" && /^[0-9a-f]{40}$/.test(sha) ? sha : undefined;
 }
 
 type Embedded = (typeof embedded)[number];

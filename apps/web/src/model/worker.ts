@@ -3,8 +3,8 @@
 import "../polyfill.ts";
 import { PaliGemmaError, isPaliGemmaError, type Progress } from "@paligemma/core";
 import { answerQuestion } from "./answer.ts";
-import { forgetModels } from "./block-store.ts";
 import { embeddedAddresses } from "./files.ts";
+import { forgetModels } from "./kept-models.ts";
 import { loadChoice, type OpenModel } from "./load.ts";
 import type { Fault, FromModel, ToModel } from "./protocol.ts";
 
