@@ -34,7 +34,7 @@ hub.fault = ({ path }) => {
   return after === undefined ? undefined : { kind: "break", after };
 };
 for await (const line of createInterface({ input: process.stdin })) {
-  const [, path, bytes] = /^break (.*) (\d+)$/.exec(line) ?? [];
-  if (path !== undefined) breaks.set(path, Number(bytes));
+  const [, path, after] = /^break (.*) (\d+)$/.exec(line) ?? [];
+  if (path !== undefined) breaks.set(path, Number(after));
   process.stdout.write(`${[...hub.sent.values()].reduce((sum, bytes) => sum + bytes, 0)}\n`);
 }
