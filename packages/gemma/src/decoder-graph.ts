@@ -31,15 +31,12 @@ export interface DecoderGraphOptions {
   readonly finalSoftcap?: boolean;
   /** Weights that are fed with every run instead of being built in. */
   readonly slots?: AdapterSlots;
-  /** The graph for runs of at most `FEW_ROWS` tokens, which does the same. Default false. */
-  readonly fewRows?: boolean;
+  /** Dimensions that are few in every run; where it `hasFew`, the target has another graph for them that does the same. */
+  readonly few?: readonly ("batch" | "tokens" | "asked")[];
 }
 
-/** Tokens of a run, those of all rows of the batch together, up to which the graph with `fewRows` is faster. */
-export const FEW_ROWS = 4;
-
-/** True where the graph with `fewRows` is another than the one without. */
-export function hasFewRows(target: Target): boolean {
+/** True where the target has other operators for few rows. */
+export function hasFew(target: Target): boolean {
   return target.compute === "float32" && target.fused.has("Einsum");
 }
 
@@ -70,7 +67,7 @@ export function gemmaGraph(
   checkpoint?: Checkpoint,
   options: DecoderGraphOptions = {},
 ): GraphModel {
-  const { fewRows = false } = options;
+  const { few = [] } = options;
   const define = (g: Graph): Readonly<Record<string, Value>> => {
     const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
@@ -86,7 +83,10 @@ export function gemmaGraph(
     let x = embedTokens(ids, w, config);
     if (options.images) x = insertImages(x, config, grid);
     const rotary = gemmaRotary(g, config);
+    const pick = (y: Value): Value => gather(reshape(y, [grid.join("*"), y.shape[2]!]), rows);
+    const early = hasFew(target);
     const hidden = gemma(x, w, config, {
+      ...(early && { asked: pick }),
       positions,
       rotary,
       mask,
@@ -95,11 +95,10 @@ export function gemmaGraph(
       remember: cache.remember,
     });
 
-    const asked = gather(reshape(hidden, [grid.join("*"), config.hiddenSize]), rows);
-    const logits = tokenScores(asked, root, config, options.finalSoftcap);
+    const logits = tokenScores(early ? hidden : pick(hidden), root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
   };
-  return buildGraph(fewRows ? "gemma, few rows" : "gemma", target, define, { fewRows });
+  return buildGraph(["gemma", ...few].join(", few "), target, define, { few });
 }
 
 /** Names of the cache's tensors: `past.3.key` is continued by `present.3.key`. */

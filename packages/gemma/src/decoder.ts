@@ -1,10 +1,10 @@
 import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
-import { formatShape, type GraphModel } from "@paligemma/graph";
+import { FEW_ROWS, formatShape, type GraphModel } from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { rowPicker } from "./cache.ts";
-import { FEW_ROWS, gemmaGraph, hasFewRows, type DecoderGraphOptions } from "./decoder-graph.ts";
+import { gemmaGraph, hasFew, type DecoderGraphOptions } from "./decoder-graph.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -34,7 +34,7 @@ export interface StartOptions {
 /** A Gemma decoder on a backend. The caller disposes it; its states end with it. */
 export interface GemmaDecoder extends AsyncDisposable {
   readonly config: GemmaConfig;
-  /** The graph that runs; where the target has another for few rows, that one takes and gives the same. */
+  /** The graph that runs; where the target has others for few rows, those take and give the same. */
   readonly model: GraphModel;
   /** A batch of prompts, ready to be continued. Nothing runs before scores are asked for. The caller disposes the state. */
   start(prompt: Prompt, options?: StartOptions): DecoderState;
@@ -51,7 +51,7 @@ export interface GemmaDecoder extends AsyncDisposable {
 }
 
 /** What a decoder is made from: any checkpoint with Gemma's tensors, in any spelling, PaliGemma's included. */
-export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "fewRows">, CompileOptions {
+export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "few">, CompileOptions {
   readonly config: GemmaConfig;
   readonly checkpoint: Checkpoint;
   readonly backend: Backend;
@@ -63,8 +63,8 @@ export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "fewRows">, 
 export interface DecoderParts {
   readonly backend: Backend;
   readonly config: GemmaConfig;
-  /** The session for a run of so many tokens, those of all rows together. */
-  readonly sessionFor: (tokens: number) => Session;
+  /** The session for a run of so many tokens, those of all rows together, of which so many are asked for scores. */
+  readonly sessionFor: (tokens: number, asked: number) => Session | Promise<Session>;
   readonly picker: () => Promise<Session>;
   readonly imageTokenIndex: number | undefined;
 }
@@ -73,37 +73,51 @@ export interface DecoderParts {
 export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder> {
   const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, slots, ...compile } = options;
   const images = imageTokenIndex !== undefined;
-  const { target } = backend;
-  const graph = { images, finalSoftcap, ...(slots && { slots }) };
   const own = canonicalNames(checkpoint);
-  const progress = {
-    ...(compile.onProgress && { onProgress: compile.onProgress }),
-    ...(compile.signal && { signal: compile.signal }),
-  };
-  const model = gemmaGraph(config, target, own, graph);
-  const session = await backend.compile(model, progress);
-  let few = session;
-  if (hasFewRows(target)) {
-    const small = gemmaGraph(config, target, own, { ...graph, fewRows: true });
-    few = await backend.compile(small, progress).catch(async (error: unknown) => {
-      await session.dispose();
-      throw error;
-    });
-  }
+  const build = (few: DecoderGraphOptions["few"] = []): GraphModel =>
+    gemmaGraph(config, backend.target, own, { images, finalSoftcap, few, ...(slots && { slots }) });
+  const model = build(hasFew(backend.target) ? ["asked"] : []);
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
+  let many: Promise<Session> | undefined;
+  const made: Session[] = [];
+  async function dispose(): Promise<void> {
+    const late = await Promise.allSettled([picker, many]);
+    for (const { value } of late.filter((one) => one.status === "fulfilled")) if (value) made.push(value);
+    for (const session of made.splice(0)) await session.dispose();
+  }
+  async function compiled(graph: GraphModel): Promise<Session> {
+    const session = await backend.compile(graph, {
+      ...(compile.onProgress && { onProgress: compile.onProgress }),
+      ...(compile.signal && { signal: compile.signal }),
+    });
+    made.push(session);
+    return session;
+  }
+  let sessionFor: DecoderParts["sessionFor"];
+  try {
+    const prompt = await compiled(model);
+    if (hasFew(backend.target)) {
+      const step = await compiled(build(["batch", "tokens", "asked"]));
+      // Most callers never ask for many scores.
+      const all = (): Promise<Session> =>
+        (many ??= backend.compile(build()).catch((error: unknown) => {
+          many = undefined;
+          throw error;
+        }));
+      sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
+    } else sessionFor = () => prompt;
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
   const parts: DecoderParts = {
     backend,
     config,
-    sessionFor: (tokens) => (tokens <= FEW_ROWS ? few : session),
+    sessionFor,
     picker: () => (picker ??= pick()),
     imageTokenIndex,
   };
-  async function dispose(): Promise<void> {
-    await session.dispose();
-    if (few !== session) await few.dispose();
-    await (await picker)?.dispose();
-  }
   return {
     config,
     model,

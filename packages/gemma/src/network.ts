@@ -46,11 +46,13 @@ export interface Context {
    * `attention` takes them. How they are kept is the caller's business.
    */
   readonly remember: (layer: number, now: KeyValues) => KeyValues;
+  /** Where only some rows of [b · t] are asked for: picks them, [b, t, …] → [asked, …]. */
+  readonly asked?: (x: Value) => Value;
 }
 
 /**
- * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d] in float32 before the final norm. The sum over
- * the layers is float32 in every arithmetic. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
+ * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d], or [asked, d], in float32 before the final norm. The sum
+ * over the layers is float32 in every arithmetic. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
  */
 export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): Value {
   const block = c.modelType === "gemma2" ? gemma2Block : gemmaBlock;
@@ -59,12 +61,15 @@ export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): V
   return x;
 }
 
+/** In the last layer nothing but keys and values is made of rows that nobody asks for. */
+function needed(x: Value, c: GemmaConfig, { asked }: Context, layer: number): Value {
+  return asked && layer === c.numHiddenLayers - 1 ? asked(x) : x;
+}
+
 // In Gemma 1 the tensor called post_attention_layernorm is the norm before the perceptron.
 function gemmaBlock(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
-  x = accumulate(
-    x,
-    selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer),
-  );
+  const mixed = selfAttention(rmsNorm(x, w.at("input_layernorm"), c.rmsNormEps), w.at("self_attn"), c, context, layer);
+  x = accumulate(needed(x, c, context, layer), mixed);
   return accumulate(x, mlp(rmsNorm(x, w.at("post_attention_layernorm"), c.rmsNormEps), w.at("mlp"), c));
 }
 
@@ -72,7 +77,7 @@ function gemmaBlock(x: Value, w: Weights, c: GemmaConfig, context: Context, laye
 function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const norm = (y: Value, name: string): Value => rmsNorm(y, w.at(name), c.rmsNormEps);
   const mixed = selfAttention(norm(x, "input_layernorm"), w.at("self_attn"), c, context, layer);
-  x = accumulate(x, norm(mixed, "post_attention_layernorm"));
+  x = accumulate(needed(x, c, context, layer), norm(mixed, "post_attention_layernorm"));
   return accumulate(x, norm(mlp(norm(x, "pre_feedforward_layernorm"), w.at("mlp"), c), "post_feedforward_layernorm"));
 }
 
@@ -97,7 +102,7 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     positionFirst: context.positionFirst ?? false,
     positions: positionsServed(c),
   });
-  return linear(mixed, w.at("o_proj"), c.hiddenSize);
+  return linear(needed(mixed, c, context, layer), w.at("o_proj"), c.hiddenSize);
 }
 
 function mlp(x: Value, w: Weights, c: GemmaConfig): Value {

@@ -1,4 +1,4 @@
-import type { RunOptions, RunResult, Tensor } from "@paligemma/backend";
+import type { RunOptions, RunResult, Session, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
@@ -338,11 +338,14 @@ export class DecoderState implements TextState {
     const start = place.valid[0]!.length;
     const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
     const count = tokens.ids[0]!.length;
-    return this.#parts.sessionFor(tokens.ids.length * count).run(feeds, {
-      ...options,
-      into: { ...this.#cache!.present(start, start + count), ...options.into },
-      ...(this.#signal && { signal: this.#signal }),
-    });
+    const run = (session: Session): Promise<RunResult> =>
+      session.run(feeds, {
+        ...options,
+        into: { ...this.#cache!.present(start, start + count), ...options.into },
+        ...(this.#signal && { signal: this.#signal }),
+      });
+    const session = this.#parts.sessionFor(tokens.ids.length * count, asked.length);
+    return session instanceof Promise ? session.then(run) : run(session);
   }
 
   #countIn(tokens: Tokens): void {

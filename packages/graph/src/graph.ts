@@ -65,8 +65,8 @@ export interface NodeCall {
 export interface Graph {
   readonly name: string;
   readonly target: Target;
-  /** True where its products are told to be of few rows. */
-  readonly fewRows: boolean;
+  /** True for a dimension that is at most `FEW_ROWS` in every run: such a number, or names that `buildGraph` was told. */
+  isFew(dimension: Dim): boolean;
   input(name: string, dtype: DType, shape: Shape): Value;
   /** Data that becomes part of the graph; equal small constants are kept once. */
   constant(array: NdArray): Value;
@@ -77,10 +77,16 @@ export interface Graph {
   size(name: string): Value;
 }
 
+/** Rows up to which a loop for each number is faster than a product that is made for many. */
+export const FEW_ROWS = 4;
+
 /** What is known of a graph before it is built. */
 export interface GraphOptions {
-  /** Build it for products of few rows, such as one token of each answer; more rows are right as well, and slower. Default false. */
-  readonly fewRows?: boolean;
+  /**
+   * Names of dimensions that are at most `FEW_ROWS` whenever it runs, such as the tokens of a step; larger ones give the same numbers,
+   * more slowly. Default: none.
+   */
+  readonly few?: readonly string[];
 }
 
 /** Largest constant that is compared with others to be kept once; bigger ones are rare and slow to compare. */
@@ -98,7 +104,7 @@ export function buildGraph(
   name: string,
   target: Target,
   define: (g: Graph) => Readonly<Record<string, Value>>,
-  { fewRows = false }: GraphOptions = {},
+  { few = [] }: GraphOptions = {},
 ): GraphModel {
   const inputs: Port[] = [];
   const nodes: Node[] = [];
@@ -129,7 +135,11 @@ export function buildGraph(
   const graph: Graph = {
     name,
     target,
-    fewRows,
+    // Axes that were folded are called a*b.
+    isFew: (dimension) =>
+      String(dimension)
+        .split("*")
+        .every((part) => few.includes(part) || Number(part) <= FEW_ROWS),
     input(inputName, dtype, shape) {
       inputs.push({ name: inputName, dtype, shape });
       return value(inputName, { dtype, shape });

@@ -1,4 +1,5 @@
 export {
+  FEW_ROWS,
   buildGraph,
   type Attribute,
   type Graph,

@@ -172,7 +172,9 @@ describe("shape rules", () => {
       expect(inGraph((g, x) => f(x, g)).shape).toEqual(expected);
       // The same, whatever operators the device has.
       expect(inGraph((g, x) => f(x, g), { ...WEBGPU, fused: new Set() }).shape).toEqual(expected);
-      expect(inGraph((g, x) => f(x, g), WEBGPU, { fewRows: true }).shape).toEqual(expected);
+      expect(inGraph((g, x) => f(x, g), WEBGPU, { few: ["n", "m", "b", "t", "batch", "tokens"] }).shape).toEqual(
+        expected,
+      );
     });
   }
 });
@@ -231,11 +233,15 @@ describe("what is emitted", () => {
   test("few rows are looped over where the device's product is for many", () => {
     const product = (_: Graph, x: (shape: Shape) => Value): Value => multiplyTransposed(x(["n", 8]), x([5, 8]));
     expect(ops(product, WEBGPU)).toEqual(["Gemm"]);
-    expect(ops(product, WEBGPU, { fewRows: true })).toEqual(["Einsum"]);
-    expect(ops(product, CPU, { fewRows: true })).toEqual(["Gemm"]);
+    expect(ops(product, WEBGPU, { few: ["n"] })).toEqual(["Einsum"]);
+    expect(ops(product, WEBGPU, { few: ["m"] })).toEqual(["Gemm"]);
+    expect(ops(product, CPU, { few: ["n"] })).toEqual(["Gemm"]);
+    const folded = (_: Graph, x: (shape: Shape) => Value): Value => multiplyTransposed(x([2, "n", 8]), x([5, 8]));
+    expect(ops(folded, WEBGPU, { few: ["n"] })).toContain("Einsum");
+    expect(ops(folded, WEBGPU)).toContain("Gemm");
     const half = (_: Graph, x: (shape: Shape, dtype: DType) => Value): Value =>
       multiplyTransposed(x(["n", 8], "float16"), x([5, 8], "float16"));
-    expect(ops(half, WEBGPU, { fewRows: true })).toEqual(["Gemm"]);
+    expect(ops(half, WEBGPU, { few: ["n"] })).toEqual(["Gemm"]);
   });
 
   test("where programs are to be few, biases and patches take the product that is there", () => {
@@ -261,7 +267,8 @@ describe("what is emitted", () => {
     expect(over(512)).toEqual(["Einsum", "Einsum"]);
     expect(over(8192)).toEqual(["MatMul", "MatMul"]);
     expect(over(undefined)).toEqual(["MatMul", "MatMul"]);
-    expect(over(8192, { fewRows: true })).toEqual(["Einsum", "Einsum"]);
+    expect(over(8192, { few: ["t", "b"] })).toEqual(["Einsum", "Einsum"]);
+    expect(over(8192, { few: ["t"] })).toEqual(["MatMul", "MatMul"]);
   });
 
   test("attention takes the best operator that the target has", () => {

@@ -52,8 +52,8 @@ export function operatorTests(bench: Bench): void {
           bias,
         }),
       });
-      for (const fewRows of [false, true]) {
-        const { y } = await runOnce(bench.backend, { x }, layer, bench.backend.target, { fewRows });
+      for (const few of [[], ["batch", "tokens"]]) {
+        const { y } = await runOnce(bench.backend, { x }, layer, bench.backend.target, { few });
         expectClose(y, expected, tolerances.operator);
       }
     });

@@ -51,8 +51,8 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     const inner = { ...options, ...(mask && { mask: wide(mask) }) };
     return cast(attention(wide(q), wide(k), wide(v), inner), "float16");
   }
-  if (fused.has("Einsum") && !byHead && (q.graph.fewRows || isShort(q, k, options)))
-    return loopedAttention(q, k, v, options);
+  const few = q.shape.slice(0, 2).every((dimension) => q.graph.isFew(dimension));
+  if (fused.has("Einsum") && !byHead && (few || isShort(q, k, options))) return loopedAttention(q, k, v, options);
   if (byHead || options.positionFirst) return plainAttention(q, k, v, options);
   if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
     return q.graph.node({

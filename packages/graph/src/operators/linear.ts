@@ -42,9 +42,9 @@ export function multiplyTransposed(x: Value, weight: Value, bias?: Value): Value
 }
 
 function multiplyRows(x: Value, weight: Value, bias: Value | undefined): Value {
-  const { target, fewRows } = x.graph;
+  const { target } = x.graph;
   const shape = [x.shape[0]!, weight.shape[0]!];
-  const loop = fewRows && x.dtype === "float32" && target.fused.has("Einsum");
+  const loop = x.graph.isFew(x.shape[0]!) && x.dtype === "float32" && target.fused.has("Einsum");
   if (bias && (loop || target.fewPrograms)) return add(multiplyRows(x, weight, undefined), bias);
   if (loop) return einsum("rk,nk->rn", [x, weight], shape);
   return x.graph.node({

@@ -77,7 +77,8 @@ export function momentsBackend(backend: Backend): MomentsBackend {
     watching: true,
     backend: {
       name: backend.name,
-      target: backend.target,
+      // Graphs that compute all rows, in products.
+      target: { ...backend.target, fused: new Set([...backend.target.fused].filter((op) => op !== "Einsum")) },
       compile,
       allocate: (dtype, shape) => backend.allocate(dtype, shape),
       upload: (array) => backend.upload(array),
