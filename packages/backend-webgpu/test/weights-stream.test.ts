@@ -1,4 +1,4 @@
-import { toBfloat16, toFloat16, type DType } from "@paligemma/core";
+import { fromFloat16, toBfloat16, toFloat16, type DType } from "@paligemma/core";
 import type { ByteSource, TensorRef } from "@paligemma/weights";
 import { expect, test } from "vitest";
 import { convert } from "../src/weights/convert.ts";
@@ -106,6 +106,14 @@ test.each([
   const arrays = await readWeights([{ name: "w", ref, dtype: "float32", shape: ref.shape }], { task: "read" });
   expect([...arrays.get("w")!.data]).toEqual(expected);
   expect(expected.slice(0, 5)).toEqual([0, -0, 1, -2.5, 0.125]);
+});
+
+test("every float16 becomes the float32 that it is", () => {
+  const halves = Uint16Array.from({ length: 65_536 }, (_, i) => i);
+  const wide = convert(new Uint8Array(halves.buffer), "float16", "float32");
+  const expected = Float32Array.from(halves, fromFloat16);
+  const made = new Float32Array(wide.buffer, wide.byteOffset, halves.length);
+  expect(made.every((value, i) => Object.is(value, expected[i]))).toBe(true);
 });
 
 test("float32 becomes float16, rounded; other formats are refused", () => {
