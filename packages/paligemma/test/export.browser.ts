@@ -2,7 +2,7 @@ import { createWebGpuBackend } from "@paligemma/backend-webgpu";
 import { loadPaliGemma } from "paligemma/browser";
 import { afterAll, expect, inject, test } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
-import { INPUTS, int64, maskOf, pixels, type TinyAnswers } from "./hf-tiny-cases.ts";
+import { INPUTS, int64, maskOf, pixels, upToEnd, type TinyAnswers } from "./hf-tiny-cases.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -13,10 +13,6 @@ declare module "vitest" {
 
 const NAME = `test-${crypto.randomUUID()}`;
 afterAll(async () => (await navigator.storage.getDirectory()).removeEntry(NAME, { recursive: true }));
-
-/** transformers fills rows that ended early with pads. */
-const upToEnd = (row: readonly number[]): readonly number[] =>
-  row.includes(1) ? row.slice(0, row.indexOf(1) + 1) : row;
 
 const CASES = [
   // what, its repository, whose answers it gives

@@ -11,7 +11,7 @@ import { createModel } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
-import { INPUTS, NAMES, int64, maskOf, openTiny, pixels } from "./hf-tiny.ts";
+import { INPUTS, NAMES, farthest, int64, maskOf, openTiny, pixels, upToEnd } from "./hf-tiny.ts";
 
 let backend: Backend;
 const root = await mkdtemp(join(tmpdir(), "paligemma-from-onnx-"));
@@ -29,9 +29,6 @@ async function exported(name: (typeof NAMES)[number]): Promise<string> {
   await writeExport(folder, { config, checkpoint });
   return folder;
 }
-
-const most = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  Array.from(a).reduce((worst, x, i) => Math.max(worst, Math.abs(x - b[i]!)), 0);
 
 describe.each(NAMES)("%s from an ONNX export", (name) => {
   it("gives transformers' ids, alone and in a padded batch, and beams", async () => {
@@ -61,16 +58,10 @@ describe.each(NAMES)("%s from an ONNX export", (name) => {
     const options = { logitsToKeep: 7 }; // no padding among them
     const [there, here] = [await model.forward(inputs, options), await own.forward(inputs, options)];
     expect(there.logits.shape).toEqual(here.logits.shape);
-    expect(most(there.logits.data, here.logits.data)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+    expect(farthest(there.logits.data, here.logits.data)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
     expect(Math.abs(there.loss! - here.loss!)).toBeLessThan(TOLERANCES["hf-tiny/loss"]);
   });
 });
-
-/** transformers fills rows that ended early with pads. */
-function upToEnd(row: readonly number[]): readonly number[] {
-  const end = row.indexOf(1);
-  return end === -1 ? row : row.slice(0, end + 1);
-}
 
 it("forgets tokens, forks and takes several at once", async () => {
   await using model = await loadPaliGemma(await exported("pg2-tiny-w4"), { backend });
@@ -84,7 +75,7 @@ it("forgets tokens, forks and takes several at once", async () => {
   await other.advance([21]);
   using twin = await other.fork();
   for (const state of [other, twin])
-    expect(most((await state.logits()).data, expected)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+    expect(farthest((await state.logits()).data, expected)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   expect(() => other.rollback(3)).toThrow("cannot forget 3 tokens, only 2 are there");
 });
 
@@ -95,7 +86,7 @@ it("gives transformers' ids and logits from an export of others", async () => {
   const alone = { pixelValues: pixels(1), inputIds: int64(INPUTS.A) };
   const { data } = await expected.read("A.logits");
   const { logits } = await model.forward(alone);
-  expect(most(logits.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+  expect(farthest(logits.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   const { new_tokens: greedy } = answers["gen.greedy"]!;
   const made = await model.generateIds(alone, { maxNewTokens: greedy[0]!.length });
   expect(made.sequences[0]).toEqual(upToEnd(greedy[0]!));

@@ -46,3 +46,17 @@ export function rightPadded(row: readonly number[]): number[] {
   const pads = row.findIndex((id) => id !== 0);
   return [...row.slice(pads), ...Array.from({ length: pads }, () => 0)];
 }
+
+/** The row as far as its end: transformers fills rows that ended early with pads, or with <eos> in beam search. */
+export function upToEnd(row: readonly number[]): readonly number[] {
+  const end = row.indexOf(1);
+  return end === -1 ? row : row.slice(0, end + 1);
+}
+
+/** The largest distance of two numbers at the same place; infinite where one list is longer. */
+export function farthest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) return Infinity;
+  let most = 0;
+  for (let i = 0; i < expected.length; i++) most = Math.max(most, Math.abs(actual[i]! - expected[i]!));
+  return most;
+}

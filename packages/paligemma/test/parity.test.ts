@@ -4,7 +4,7 @@ import type { NdArray } from "@paligemma/core";
 import { createModel, type PaliGemmaModel } from "paligemma";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
-import { INPUTS, NAMES, int64, maskOf, openTiny, pixels, rightPadded, type Tiny } from "./hf-tiny.ts";
+import { INPUTS, NAMES, farthest, int64, maskOf, openTiny, pixels, rightPadded, type Tiny } from "./hf-tiny.ts";
 
 let backend: Backend;
 beforeAll(async () => {
@@ -15,13 +15,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await backend.dispose();
 });
-
-function largestDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  expect(actual.length).toBe(expected.length);
-  let most = 0;
-  for (let i = 0; i < expected.length; i++) most = Math.max(most, Math.abs(actual[i]! - expected[i]!));
-  return most;
-}
 
 describe.each(NAMES)("%s equals transformers", (name) => {
   let tiny: Tiny;
@@ -38,16 +31,14 @@ describe.each(NAMES)("%s equals transformers", (name) => {
     int64(rows.map((row) => row.map((_, i) => (i < prefix ? 0 : 1))));
   async function expectLogits(actual: NdArray<"float32">, key: string): Promise<void> {
     const { data } = await tiny.expected.read(key);
-    expect(largestDifference(actual.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+    expect(farthest(actual.data, data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   }
 
   it("in image features", async () => {
     using features = await model.encodeImages(pixels(2));
     const { data } = await backend.download(features);
     const expected = await tiny.expected.read("image_features");
-    expect(largestDifference(data as Float32Array, expected.data as Float32Array)).toBeLessThan(
-      TOLERANCES["hf-tiny/logits"],
-    );
+    expect(farthest(data as Float32Array, expected.data as Float32Array)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   });
 
   it("in all logits of a prompt", async () => {
@@ -68,7 +59,7 @@ describe.each(NAMES)("%s equals transformers", (name) => {
       { logitsToKeep: [8, 6] },
     );
     const last = [...right.logits.data.subarray(0, 300), ...right.logits.data.subarray(3 * 300, 4 * 300)];
-    expect(largestDifference(last, left.logits.data)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
+    expect(farthest(last, left.logits.data)).toBeLessThan(TOLERANCES["hf-tiny/logits"]);
   });
 
   it("with two pictures in one prompt", async () => {

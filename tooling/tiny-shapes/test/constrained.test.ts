@@ -1,27 +1,9 @@
-import { fileURLToPath } from "node:url";
-import type { Backend } from "@paligemma/backend";
-import { createNodeBackend } from "@paligemma/backend-node";
-import { folder } from "@paligemma/tiny-shapes";
-import type { PaliGemma } from "paligemma";
-import { loadPaliGemma } from "paligemma/node";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readScenes, evaluate, tabulate } from "../evaluation.ts";
-import type { Scene } from "../score.ts";
+import { describe, expect, it } from "vitest";
+import { evaluate, tabulate } from "../evaluation.ts";
+import { openEmbedded, picture } from "./embedded.ts";
 
-let backend: Backend;
-let model: PaliGemma<Uint8Array | string | URL>;
-let scenes: readonly Scene[];
-beforeAll(async () => {
-  backend = await createNodeBackend();
-  model = await loadPaliGemma(fileURLToPath(folder), { backend });
-  scenes = await readScenes();
-});
-afterAll(async () => {
-  await model.dispose();
-  await backend.dispose();
-});
+const { model, scenes } = await openEmbedded();
 
-const picture = (scene: Scene): URL => new URL(`../evaluation/${scene.file}`, import.meta.url);
 const SHAPES = ["circle", "square", "triangle", "star"];
 /** Of words that the model knows, of words that it was never asked for, and with spaces around. */
 const ASKED = [

@@ -2,32 +2,17 @@ import { mkdtemp, copyFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Backend } from "@paligemma/backend";
-import { createNodeBackend } from "@paligemma/backend-node";
 import { maskIou, maskFromRle } from "@paligemma/masks";
 import { boxIou } from "@paligemma/parsers";
 import { folder } from "@paligemma/tiny-shapes";
-import type { PaliGemma, Piece } from "paligemma";
+import type { Piece } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readScenes } from "../evaluation.ts";
+import { describe, expect, it } from "vitest";
 import type { Scene } from "../score.ts";
+import { openEmbedded, picture } from "./embedded.ts";
 
-let backend: Backend;
-let model: PaliGemma<Uint8Array | string | URL>;
-let scenes: readonly Scene[];
-beforeAll(async () => {
-  backend = await createNodeBackend();
-  model = await loadPaliGemma(fileURLToPath(folder), { backend });
-  scenes = await readScenes();
-});
-afterAll(async () => {
-  await model.dispose();
-  await backend.dispose();
-});
-
-const picture = (scene: Scene): URL => new URL(`../evaluation/${scene.file}`, import.meta.url);
+const { backend, model, scenes } = await openEmbedded();
 
 /** A scene with one thing of its shape, which the model should find. */
 function clear(count: number): Scene[] {

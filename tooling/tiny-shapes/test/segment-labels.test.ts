@@ -1,32 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { Backend } from "@paligemma/backend";
-import { createNodeBackend } from "@paligemma/backend-node";
 import { emptyMask, loadMaskCodec, maskFromRle, maskIou, unionByLabel, unionMasks } from "@paligemma/masks";
 import { createGraphCodec } from "@paligemma/masks/graph";
 import { folder } from "@paligemma/tiny-shapes";
-import type { PaliGemma, Segments } from "paligemma";
+import type { Segments } from "paligemma";
 import { loadPaliGemma } from "paligemma/node";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readScenes } from "../evaluation.ts";
+import { describe, expect, it } from "vitest";
 import type { Scene } from "../score.ts";
+import { openEmbedded, picture } from "./embedded.ts";
 import { TOLERANCES } from "../../tolerances.ts";
 
 const SHAPES = ["circle", "square", "triangle", "star"];
-const picture = ({ file }: Scene): URL => new URL(`../evaluation/${file}`, import.meta.url);
 
-let backend: Backend;
-let model: PaliGemma<Uint8Array | string | URL>;
-let scenes: readonly Scene[];
-beforeAll(async () => {
-  backend = await createNodeBackend();
-  model = await loadPaliGemma(fileURLToPath(folder), { backend });
-  scenes = (await readScenes()).filter(({ things }) => new Set(things.map(({ shape }) => shape)).size > 1).slice(0, 12);
-}, 60_000);
-afterAll(async () => {
-  await model.dispose();
-  await backend.dispose();
-});
+const { backend, model, scenes: every } = await openEmbedded();
+const scenes = every.filter(({ things }) => new Set(things.map(({ shape }) => shape)).size > 1).slice(0, 12);
 
 /** Mean overlap of what is there with what was found, over the labels that are there. */
 function meanIou(scene: Scene, { items }: Segments): number {
