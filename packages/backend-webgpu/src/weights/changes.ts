@@ -1,3 +1,4 @@
+import { sizeOf } from "@paligemma/core";
 import type { GraphModel, Initializer, Node } from "@paligemma/graph";
 
 /** What is done to a tensor's bytes while they are read: every byte XORed, or every number of four bytes written several times. */
@@ -12,6 +13,8 @@ export interface Changed {
 
 /** onnx.proto, TensorProto.DataType.UINT8 */
 const UINT8 = 2;
+/** Blocks of a row at most: those of 16 of a row of 65,536 numbers. */
+const MAX_BLOCKS = 4096;
 
 /**
  * Takes out of a graph how it cuts whole rows in 8 bits into blocks: signed bytes that are looked at as unsigned ones, flipped and
@@ -25,31 +28,37 @@ export function changeWhileLoading(model: GraphModel): Changed {
     return others.length === 0 ? user : undefined;
   };
   const constants = new Map(model.initializers.map((tensor) => [tensor.name, tensor.data?.data]));
+  const numbers = (name: string | undefined): readonly number[] | undefined => {
+    const data = constants.get(name ?? "");
+    return data && Array.from(data, Number);
+  };
   const changes = new Map<string, Change>();
   const done = new Set<Node>();
 
-  /** What `nodes`, one after the other, make of a tensor; the last of them gives it a shape. */
+  /** What `nodes`, one after the other, make of a tensor. */
   function instead(tensor: Initializer, nodes: readonly Node[], change: Change): Initializer[] {
-    const { inputs, outputs } = nodes.at(-1)!;
-    const [name] = outputs;
+    const [name] = nodes.at(-1)!.outputs;
     for (const node of nodes) done.add(node);
     changes.set(name!, change);
-    return [{ ...tensor, name: name!, shape: Array.from(constants.get(inputs[1]!)!, Number), ref: { ...tensor.ref! } }];
+    return [{ ...tensor, name: name!, ref: { ...tensor.ref! } }];
   }
 
   function flipped(tensor: Initializer, look: Node): readonly Initializer[] {
     const flip = toUnsigned(look) ? onlyUser(look) : undefined;
-    const bits = flip?.op === "BitwiseXor" ? constants.get(flip.inputs[1]!) : undefined;
+    const [bits, ...others] = (flip?.op === "BitwiseXor" && numbers(flip.inputs[1])) || [];
     const view = flip && onlyUser(flip);
-    if (bits?.length !== 1 || view?.op !== "Reshape" || !constants.get(view.inputs[1]!)) return [];
-    return instead({ ...tensor, dtype: "uint8" }, [look, flip!, view], { flip: Number(bits[0]) });
+    const shape = view?.op === "Reshape" ? numbers(view.inputs[1]) : undefined;
+    if (bits === undefined || others.length > 0 || !shape || sizeOf(shape) !== sizeOf(tensor.shape)) return [];
+    return instead({ ...tensor, dtype: "uint8", shape }, [look, flip!, view!], { flip: bits });
   }
 
   function stretched(tensor: Initializer, stretch: Node): readonly Initializer[] {
-    const [rows, one] = tensor.shape;
-    const shape = stretch.op === "Expand" ? constants.get(stretch.inputs[1]!) : undefined;
-    if (tensor.shape.length !== 2 || one !== 1 || shape?.length !== 2 || Number(shape[0]) !== rows) return [];
-    return instead(tensor, [stretch], { repeat: Number(shape[1]) });
+    const [rows, one, ...more] = tensor.shape;
+    const shape = (stretch.op === "Expand" && numbers(stretch.inputs[1])) || [];
+    const [, repeat = 0] = shape;
+    if (one !== 1 || more.length > 0 || shape.length !== 2 || shape[0] !== rows) return [];
+    if (!(repeat >= 1 && repeat <= MAX_BLOCKS)) return [];
+    return instead({ ...tensor, shape }, [stretch], { repeat });
   }
 
   const initializers = model.initializers.flatMap((tensor): readonly Initializer[] => {
