@@ -5,7 +5,7 @@ export interface Line {
   readonly [measured: string]: unknown;
 }
 
-/** Tables of medians over the rounds, with the spread of what is compared, and ratios to PyTorch. */
+/** Tables of medians over the rounds, with the spread of what is compared, and ratios to the peers. */
 export function report(lines: readonly Line[]): string {
   const names = [...new Set(lines.map(({ name }) => name))].filter((name) => name !== "limits");
   const numbers = (name: string, key: string): number[] =>
@@ -23,9 +23,11 @@ export function report(lines: readonly Line[]): string {
     spread(name, "promptSeconds", 2),
     ratio("torch-float32", name, "promptSeconds"),
     ratio("torch-bfloat16", name, "promptSeconds"),
+    ratio(`transformers.js-${name}`, name, "promptSeconds"),
     spread(name, "tokenMilliseconds", 0),
     ratio("torch-float32", name, "tokenMilliseconds"),
     ratio("torch-bfloat16", name, "tokenMilliseconds"),
+    ratio(`transformers.js-${name}`, name, "tokenMilliseconds"),
     of(name, "loadSeconds").toFixed(1),
     dash(of(name, "firstTokenSeconds"), 1),
     dash(of(name, "residentMegabytes") / 1000, 2),
@@ -36,11 +38,13 @@ export function report(lines: readonly Line[]): string {
     [
       "engine",
       "prompt, s",
-      "× float32",
-      "× bfloat16",
+      "× torch float32",
+      "× torch bfloat16",
+      "× transformers.js",
       "token, ms",
-      "× float32",
-      "× bfloat16",
+      "× torch float32",
+      "× torch bfloat16",
+      "× transformers.js",
       "load, s",
       "first token from nothing, s",
       "resident, GB",

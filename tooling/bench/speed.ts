@@ -1,8 +1,9 @@
-// Engines side by side on one model and one prompt: ours in every precision, Hugging Face transformers on PyTorch's CPU, and
-// the machine's own limits, each in a process of its own. See docs/performance.md.
+// Engines side by side on one model and one prompt: ours in every precision, Hugging Face transformers on PyTorch's CPU,
+// transformers.js on our exports, and the machine's own limits, each in a process of its own. See docs/performance.md.
 //   node --conditions=@paligemma/source --import tsx tooling/bench/speed.ts --out RESULTS.jsonl --checkpoint FOLDER
 //     [--int8 FOLDER] [--int4 FOLDER] [--python PYTHON] [--rounds 3] [--tokens 24] [--repeats 3] [--threads 2]
-//     [--only limits,float32,int8,int4,torch-float32,torch-bfloat16]
+//     [--peer-float32 EXPORT] [--peer-int8 EXPORT] [--peer-int4 EXPORT]
+//     [--only limits,float32,int8,int4,torch-float32,torch-bfloat16,transformers.js-float32,…]
 // Adds a line to RESULTS.jsonl for each run, so that a run that was cut into pieces (--only) goes on where it was; rounds are
 // taken in turn, so that what else the machine does meets all. Then, or with --report alone, prints the tables as Markdown.
 import { execFile } from "node:child_process";
@@ -18,6 +19,9 @@ const { values } = parseArgs({
     int8: { type: "string" },
     int4: { type: "string" },
     python: { type: "string" },
+    "peer-float32": { type: "string" },
+    "peer-int8": { type: "string" },
+    "peer-int4": { type: "string" },
     rounds: { type: "string", default: "3" },
     tokens: { type: "string", default: "24" },
     repeats: { type: "string", default: "3" },
@@ -45,6 +49,10 @@ const node = (script: string, ...rest: string[]): readonly string[] => [
 const common = ["--tokens", tokens, "--repeats", repeats, "--batch", batch, "--threads", threads];
 const ours = (folder: string | undefined): readonly string[] | undefined =>
   folder === undefined ? undefined : node("../gpu/benchmark.ts", folder, ...common);
+const peer = (precision: "float32" | "int8" | "int4"): readonly string[] | undefined => {
+  const folder = values[`peer-${precision}`];
+  return folder === undefined ? undefined : node("../peers/speed.ts", folder, ...common);
+};
 const torch = (dtype: string): readonly string[] | undefined =>
   python === undefined ? undefined : [python, here("speed.py"), checkpoint!, "--dtype", dtype, ...common];
 
@@ -55,6 +63,9 @@ const engines = new Map<string, readonly string[] | undefined>([
   ["int4", ours(values.int4)],
   ["torch-bfloat16", torch("bfloat16")],
   ["torch-float32", torch("float32")],
+  ["transformers.js-int8", peer("int8")],
+  ["transformers.js-int4", peer("int4")],
+  ["transformers.js-float32", peer("float32")],
 ]);
 const wanted = values.only?.split(",") ?? [...engines.keys()];
 const unknown = wanted.filter((name) => !engines.has(name));

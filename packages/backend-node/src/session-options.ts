@@ -42,6 +42,8 @@ export function sessionOptions(
   return {
     executionProviders: device === "cuda" ? [{ name: "cuda", deviceId }] : ["cpu"],
     ...(threads !== undefined && { intraOpNumThreads: threads }),
+    // A plan of the memory is kept for each set of shapes, and every step of a decoder has others: megabytes more with each.
+    enableMemPattern: false,
     // 4 is fatal: errors are thrown, and need not be printed as well.
     logSeverityLevel: 4,
     ...(profile !== undefined && profileOptions(profile)),
