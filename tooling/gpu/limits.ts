@@ -12,7 +12,7 @@ const [WIDTH, HIDDEN] = [2048, 16_384];
 const COPIES = { float32: 2, int8: 6, int4: 10 } as const;
 const FORMATS = {
   int8: (width: number) => ({ bits: 8, blockSize: width, zeroPoints: false }) as const,
-  int4: () => ({ bits: 4, blockSize: 32, zeroPoints: false }) as const,
+  int4: () => ({ bits: 4, blockSize: 64, zeroPoints: false }) as const,
 };
 
 const { values } = parseArgs({ options: { rows: { type: "string", default: "261" }, threads: { type: "string" } } });

@@ -14,7 +14,6 @@ import { NodeTensor, slotsOf } from "./tensor.ts";
 export class WorkerBackend implements NodeBackend {
   readonly name: string;
   readonly target: Target;
-  readonly runsAhead = true;
   readonly #link: WorkerLink;
   readonly #options: NodeBackendOptions;
   /** Names of sessions whose profile was not read yet. */

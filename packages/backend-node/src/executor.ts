@@ -7,6 +7,7 @@ import {
   TO_HOST,
   type CompileRequest,
   type CopyRequest,
+  type RepeatRequest,
   type Reply,
   type Request,
   type RunRequest,
@@ -28,7 +29,11 @@ interface Compiled {
 export interface Answer {
   readonly reply: Reply;
   readonly move: readonly ArrayBuffer[];
+  /** What is to be done again when everything else that waits had its turn. */
+  readonly again?: Request;
 }
+
+type Ran = Extract<Reply, { readonly kind: "ran" }>;
 
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
@@ -49,6 +54,8 @@ export class Executor {
         return done(request.id);
       case "run":
         return this.#run(request);
+      case "repeat":
+        return this.#repeat(request);
       case "allocate":
         this.#tensors.set(request.tensor, allocate(request.dtype, request.count));
         return done(request.id);
@@ -124,8 +131,13 @@ export class Executor {
       : InferenceSession.create(model, options);
   }
 
-  async #run({ id, session, feeds, fetches, unless, payload }: RunRequest): Promise<Answer> {
-    if (unless && this.#holdsOneOf(unless)) return { reply: { kind: "skipped", id }, move: [] };
+  async #run({
+    id,
+    session,
+    feeds,
+    fetches,
+    payload,
+  }: Omit<RunRequest, "kind">): Promise<Answer & { readonly reply: Ran }> {
     const { runtime, inputs, outputs } = this.#sessions.get(session)!;
     const fed: Record<string, Runtime.Tensor> = {};
     let at = 0;
@@ -175,8 +187,17 @@ export class Executor {
     this.#window(to, toStart, slots).set(this.#window(from, fromStart, slots) as never);
   }
 
-  #holdsOneOf([tensor, slot, ...values]: readonly number[]): boolean {
-    return values.includes(Number(this.#window(tensor!, slot!, 1)[0]));
+  /** One run of those that are asked for, and what is left to do. */
+  async #repeat(request: RepeatRequest): Promise<Answer> {
+    const { reply, move } = await this.#run(request);
+    const { until } = request;
+    const ends =
+      until && until.values.includes(Number(viewAs(until.dtype, new Uint8Array(reply.buffers[until.buffer]!))[0]));
+    request.left--;
+    if (ends || request.left === 0) return { reply, move };
+    request.feedSteps.forEach((step, i) => (request.feeds[i]! += step));
+    request.fetchSteps.forEach((step, i) => (request.fetches[i]! += step));
+    return { reply: { ...reply, more: true }, move, again: request };
   }
 
   #window(tensor: number, start: number, slots: number): Data {

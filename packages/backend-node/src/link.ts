@@ -17,6 +17,8 @@ const MESSAGE_LENGTH = 600;
 interface Pending {
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: unknown) => void;
+  /** Takes replies that others follow. */
+  readonly part: (reply: Reply) => void;
   /** For messages: "compile siglip". */
   readonly what: string;
 }
@@ -112,14 +114,19 @@ export class WorkerLink {
 
   /**
    * Sends a request and resolves to its reply. An aborted `signal` rejects at once with its reason: the request is dropped
-   * if it has not begun, else its reply is passed over. What it may have made is for the caller to free.
+   * if it has not begun, else its reply is passed over. What it may have made is for the caller to free. `onPart` takes the
+   * replies before the last.
    */
   ask(
     request: Request & { readonly id: number },
     what: string,
-    options: { readonly move?: readonly ArrayBuffer[]; readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly move?: readonly ArrayBuffer[];
+      readonly signal?: AbortSignal | undefined;
+      readonly onPart?: (reply: Reply) => void;
+    } = {},
   ): Promise<Reply> {
-    const { move = [], signal } = options;
+    const { move = [], signal, onPart: part = ignore } = options;
     this.mustBeOpen();
     return new Promise<Reply>((resolve, reject) => {
       if (signal?.aborted) {
@@ -128,8 +135,7 @@ export class WorkerLink {
       }
       const { id } = request;
       const abort = (): void => {
-        this.#pending.set(id, { resolve: () => undefined, reject: () => undefined, what });
-        this.post({ kind: "cancel", id });
+        this.#passOver(id, what);
         reject(signal!.reason);
       };
       signal?.addEventListener("abort", abort, { once: true });
@@ -140,14 +146,31 @@ export class WorkerLink {
           act(value);
         };
       if (this.#pending.size === 0) this.#worker.ref();
-      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject), what });
+      this.#pending.set(id, { resolve: settle(resolve), reject: settle(reject), part, what });
       this.#worker.postMessage(request, move);
     });
+  }
+
+  /** Ends a request that is asked no more: resolves what waits for it, and passes over what still comes. */
+  cancel(id: number): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    pending.resolve({ kind: "dropped", id });
+    this.#passOver(id, pending.what);
+  }
+
+  #passOver(id: number, what: string): void {
+    this.#pending.set(id, { resolve: ignore, reject: ignore, part: ignore, what });
+    this.post({ kind: "cancel", id });
   }
 
   #receive(reply: Reply): void {
     const pending = this.#pending.get(reply.id);
     if (!pending) return;
+    if (reply.kind === "ran" && reply.more) {
+      pending.part(reply);
+      return;
+    }
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#worker.unref();
     if (reply.kind !== "failed") {
@@ -176,6 +199,8 @@ export class WorkerLink {
     await this.#gone;
   }
 }
+
+function ignore(): void {}
 
 /**
  * Blocks until the worker has finished what it is at, and keeps it from beginning anything else: a process that ends while

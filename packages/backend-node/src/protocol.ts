@@ -47,16 +47,27 @@ export interface RunRequest {
   readonly feeds: Float64Array<ArrayBuffer>;
   /** For each output asked for: its index, `TO_…`, and for `TO_DEVICE` the tensor, for `TO_TENSOR` tensor, first slot, slots, rank, dimensions. */
   readonly fetches: Float64Array<ArrayBuffer>;
-  /** Tensor, slot, and the values of that slot with which the run is left out. */
-  readonly unless?: readonly number[];
   /** Arrays of the caller, each at a multiple of 8 bytes. */
   readonly payload?: ArrayBuffer;
+}
+
+/** A run to be repeated; answered after each. */
+export interface RepeatRequest extends Omit<RunRequest, "kind"> {
+  readonly kind: "repeat";
+  /** What is added to the numbers of `feeds` and `fetches` for the next run. */
+  readonly feedSteps: Float64Array<ArrayBuffer>;
+  readonly fetchSteps: Float64Array<ArrayBuffer>;
+  /** Runs still to be done. */
+  left: number;
+  /** The first element of this buffer, among those that come to the host, ends it where it is one of `values`. */
+  readonly until?: { readonly buffer: number; readonly dtype: DType; readonly values: readonly number[] };
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */
 export type Request =
   | CompileRequest
   | RunRequest
+  | RepeatRequest
   | {
       readonly kind: "allocate";
       readonly id: number;
@@ -116,6 +127,8 @@ export type Reply =
       readonly id: number;
       readonly shapes: readonly (readonly number[])[];
       readonly buffers: readonly ArrayBuffer[];
+      /** Others follow with the same `id`. */
+      readonly more?: true;
     }
   | {
       readonly kind: "counted";
@@ -125,7 +138,6 @@ export type Reply =
       readonly sessions: number;
       readonly runMilliseconds: number;
     }
-  | { readonly kind: "skipped"; readonly id: number }
   | { readonly kind: "profiled"; readonly id: number; readonly profile: Omit<GraphProfile, "graph"> }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }
   /** Cancelled before it began. */

@@ -1,7 +1,9 @@
 import {
+  checkRepeat,
   checkRun,
   isTensor,
   type Feeds,
+  type RepeatOptions,
   type RunOptions,
   type RunResult,
   type Session,
@@ -11,11 +13,28 @@ import { PaliGemmaError, viewAs, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import { bytesOf } from "./array-bytes.ts";
 import type { WorkerLink } from "./link.ts";
-import { IN_PAYLOAD, TO_DEVICE, TO_HOST, TO_TENSOR, type RunRequest } from "./protocol.ts";
+import {
+  IN_PAYLOAD,
+  TO_DEVICE,
+  TO_HOST,
+  TO_TENSOR,
+  type Reply,
+  type RepeatRequest,
+  type RunRequest,
+} from "./protocol.ts";
 import { NodeTensor } from "./tensor.ts";
 
 /** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
 const ALIGNMENT = 8;
+
+/** How the windows of a run are found. */
+type Windows = Pick<RepeatOptions, "times" | "moves" | "grows">;
+
+/** Numbers of a request, what is added to each for the next run, and the arrays that go with them. */
+interface Packed {
+  readonly numbers: readonly number[];
+  readonly steps: readonly number[];
+}
 
 /** A graph that the worker has compiled. */
 export class NodeSession implements Session {
@@ -35,59 +54,94 @@ export class NodeSession implements Session {
   }
 
   run(feeds: Feeds, options: RunOptions): Promise<RunResult> {
+    this.#mustLive();
+    checkRun(this.model, feeds, options);
+    const { host = [], device = [], into = {}, signal } = options;
+    const made = device.map(() => this.#link.fresh());
+    const { numbers, payload } = this.#packFeeds(feeds);
+    const fetches = this.#packFetches(host, into);
+    device.forEach((name, i) => fetches.numbers.push(this.#places.get(name)!, TO_DEVICE, made[i]!));
+    const request: RunRequest = {
+      kind: "run",
+      id: this.#link.fresh(),
+      session: this.#id,
+      feeds: Float64Array.from(numbers),
+      fetches: Float64Array.from(fetches.numbers),
+      ...(payload && { payload }),
+    };
+    const result = (reply: Reply): RunResult => this.#result(reply, host, device, made);
+    return this.#link
+      .ask(request, `run ${this.model.name}`, { move: moved(request), signal })
+      .then(result, (error: unknown) => {
+        for (const tensor of made) this.#link.post({ kind: "free", tensor });
+        throw error;
+      });
+  }
+
+  repeat(feeds: Feeds, options: RepeatOptions): AsyncGenerator<RunResult, void> {
+    this.#mustLive();
+    checkRepeat(this.model, feeds, options);
+    const { times, host, into = {}, until } = options;
+    const fed = this.#packFeeds(feeds, options);
+    const fetched = this.#packFetches(host, into, options);
+    const { payload } = fed;
+    const request: RepeatRequest = {
+      kind: "repeat",
+      id: this.#link.fresh(),
+      session: this.#id,
+      left: times,
+      feeds: Float64Array.from(fed.numbers),
+      feedSteps: Float64Array.from(fed.steps),
+      fetches: Float64Array.from(fetched.numbers),
+      fetchSteps: Float64Array.from(fetched.steps),
+      ...(until && {
+        until: { buffer: host.indexOf(until.output), dtype: this.#output(until.output).dtype, values: until.values },
+      }),
+      ...(payload && { payload }),
+    };
+    return this.#results(request, host, options.signal);
+  }
+
+  async *#results(
+    request: RepeatRequest,
+    host: readonly string[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<RunResult, void> {
+    const arrived: Reply[] = [];
+    let ended = false;
+    let wake = (): void => undefined;
+    const take = (reply: Reply): void => {
+      arrived.push(reply);
+      wake();
+    };
+    const last = this.#link.ask(request, `repeat ${this.model.name}`, { move: moved(request), signal, onPart: take });
+    const whole = last.then(take).finally(() => {
+      ended = true;
+      wake();
+    });
+    whole.catch(() => undefined);
+    try {
+      for (;;) {
+        const reply = arrived.shift();
+        if (reply) yield this.#result(reply, host, [], []);
+        else if (ended) return await whole;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      if (!ended) this.#link.cancel(request.id);
+    }
+  }
+
+  #mustLive(): void {
     this.#link.mustBeOpen();
     if (this.#disposed)
       throw new PaliGemmaError(
         "backend/disposed",
         `the session of ${this.model.name} was disposed; compile the graph again`,
       );
-    checkRun(this.model, feeds, options, true);
-    const { host = [], device = [], into = {}, signal } = options;
-    const { fed, payload } = this.#pack(feeds);
-    const fetches: number[] = [];
-    for (const name of host) fetches.push(this.#places.get(name)!, TO_HOST);
-    const made = device.map((name) => {
-      const tensor = this.#link.fresh();
-      fetches.push(this.#places.get(name)!, TO_DEVICE, tensor);
-      return tensor;
-    });
-    for (const name in into) {
-      const { id, start, slots, shape } = NodeTensor.use(into[name]!, this.#link, `into ${name}`);
-      fetches.push(this.#places.get(name)!, TO_TENSOR, id, start, slots, shape.length, ...shape);
-    }
-    const request: RunRequest = {
-      kind: "run",
-      id: this.#link.fresh(),
-      session: this.#id,
-      feeds: Float64Array.from(fed),
-      fetches: Float64Array.from(fetches),
-      ...(options.unless && { unless: this.#condition(options.unless) }),
-      ...(payload && { payload }),
-    };
-    return this.#send(request, { host, device, made, signal });
   }
 
-  async #send(
-    request: RunRequest,
-    {
-      host,
-      device,
-      made,
-      signal,
-    }: {
-      readonly host: readonly string[];
-      readonly device: readonly string[];
-      readonly made: readonly number[];
-      readonly signal: AbortSignal | undefined;
-    },
-  ): Promise<RunResult> {
-    const { feeds, fetches, payload } = request;
-    const move = [feeds.buffer, fetches.buffer, ...(payload ? [payload] : [])];
-    const reply = await this.#link.ask(request, `run ${this.model.name}`, { move, signal }).catch((error: unknown) => {
-      for (const tensor of made) this.#link.post({ kind: "free", tensor });
-      throw error;
-    });
-    if (reply.kind === "skipped") return { host: {}, device: {}, skipped: true };
+  #result(reply: Reply, host: readonly string[], device: readonly string[], made: readonly number[]): RunResult {
     if (reply.kind !== "ran") throw new PaliGemmaError("backend/worker", `a run was answered with ${reply.kind}`);
     const result: { host: Record<string, NdArray>; device: Record<string, Tensor> } = { host: {}, device: {} };
     host.forEach((name, i) => {
@@ -95,19 +149,10 @@ export class NodeSession implements Session {
       result.host[name] = { dtype, shape: reply.shapes[i]!, data: viewAs(dtype, new Uint8Array(reply.buffers[i]!)) };
     });
     device.forEach((name, i) => {
-      result.device[name] = NodeTensor.of(
-        this.#link,
-        made[i]!,
-        this.#output(name).dtype,
-        reply.shapes[host.length + i]!,
-      );
+      const { dtype } = this.#output(name);
+      result.device[name] = NodeTensor.of(this.#link, made[i]!, dtype, reply.shapes[host.length + i]!);
     });
     return result;
-  }
-
-  #condition({ tensor, values }: NonNullable<RunOptions["unless"]>): readonly number[] {
-    const { id, start } = NodeTensor.use(tensor, this.#link, "unless");
-    return [id, start, ...values];
   }
 
   #output(name: string): GraphModel["outputs"][number] {
@@ -115,26 +160,50 @@ export class NodeSession implements Session {
   }
 
   /** Feeds as a flat list, the caller's arrays one after another in one buffer. */
-  #pack(given: Feeds): { readonly fed: readonly number[]; readonly payload: ArrayBuffer | undefined } {
-    const fed: number[] = [];
+  #packFeeds(given: Feeds, windows?: Windows): Packed & { readonly payload: ArrayBuffer | undefined } {
+    const numbers: number[] = [];
+    const steps: number[] = [];
     const arrays: { readonly bytes: Uint8Array; readonly at: number }[] = [];
     let size = 0;
     for (const { name } of this.model.inputs) {
       const array = given[name]!;
       if (isTensor(array)) {
-        const { id, start, slots, shape } = NodeTensor.use(array, this.#link, name);
-        fed.push(id, start, slots, shape.length, ...shape);
+        const used = NodeTensor.use(array, this.#link, name);
+        const { window, step } = used.windows(name, windows);
+        numbers.push(used.id, ...window);
+        steps.push(0, ...step);
       } else {
         const bytes = bytesOf(array, name);
-        fed.push(IN_PAYLOAD, size, bytes.byteLength, array.shape.length, ...array.shape);
+        numbers.push(IN_PAYLOAD, size, bytes.byteLength, array.shape.length, ...array.shape);
+        steps.push(...Array.from({ length: 4 + array.shape.length }, () => 0));
         arrays.push({ bytes, at: size });
         size += Math.ceil(bytes.byteLength / ALIGNMENT) * ALIGNMENT;
       }
     }
-    if (arrays.length === 0) return { fed, payload: undefined };
+    if (arrays.length === 0) return { numbers, steps, payload: undefined };
     const payload = new Uint8Array(size);
     for (const { bytes, at } of arrays) payload.set(bytes, at);
-    return { fed, payload: payload.buffer };
+    return { numbers, steps, payload: payload.buffer };
+  }
+
+  #packFetches(
+    host: readonly string[],
+    into: Readonly<Record<string, Tensor>>,
+    windows?: Windows,
+  ): { readonly numbers: number[]; readonly steps: readonly number[] } {
+    const numbers: number[] = [];
+    const steps: number[] = [];
+    for (const name of host) {
+      numbers.push(this.#places.get(name)!, TO_HOST);
+      steps.push(0, 0);
+    }
+    for (const name in into) {
+      const used = NodeTensor.use(into[name]!, this.#link, `into ${name}`);
+      const { window, step } = used.windows(name, windows);
+      numbers.push(this.#places.get(name)!, TO_TENSOR, used.id, ...window);
+      steps.push(0, 0, 0, ...step);
+    }
+    return { numbers, steps };
   }
 
   async dispose(): Promise<void> {
@@ -154,4 +223,11 @@ export class NodeSession implements Session {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** The buffers of a request, which are moved. */
+function moved(request: RunRequest | RepeatRequest): ArrayBuffer[] {
+  const { feeds, fetches, payload } = request;
+  const steps = request.kind === "repeat" ? [request.feedSteps.buffer, request.fetchSteps.buffer] : [];
+  return [feeds.buffer, fetches.buffer, ...steps, ...(payload ? [payload] : [])];
 }

@@ -27,11 +27,6 @@ export interface RunOptions {
   readonly device?: readonly string[];
   /** Outputs to write into tensors that exist (a window of a cache, say), of exactly the output's type and shape. */
   readonly into?: Readonly<Record<string, Tensor>>;
-  /**
-   * Leaves the run out if, when its turn comes, the first element of `tensor` is one of `values`. So a run can be asked for
-   * before it is known whether it is needed. Only where the backend `runsAhead`.
-   */
-  readonly unless?: { readonly tensor: Tensor; readonly values: readonly number[] };
   /** Aborted before or during the run: the run rejects with `signal.reason`, what was running is left to end by itself. */
   readonly signal?: AbortSignal;
 }
@@ -40,14 +35,39 @@ export interface RunOptions {
 export interface RunResult {
   readonly host: Readonly<Record<string, NdArray>>;
   readonly device: Readonly<Record<string, Tensor>>;
-  /** The run was left out (see `unless`), and nothing is handed out. */
-  readonly skipped?: true;
+}
+
+/** How often a run is repeated, where its outputs go, and what is different from one to the next. */
+export interface RepeatOptions {
+  /** At least 1. */
+  readonly times: number;
+  /** Outputs to bring to the caller as arrays, after every run. */
+  readonly host: readonly string[];
+  /** Outputs to write into tensors; they may be among `host` as well. */
+  readonly into?: Readonly<Record<string, Tensor>>;
+  /** Inputs, and outputs of `into`, whose tensor is a window that is a row further on in every run. */
+  readonly moves?: readonly string[];
+  /**
+   * Inputs that are fed with the beginning of their tensor: `from` along `axis` in the first run, and one more in every further
+   * one. Axes before `axis` have a size of 1.
+   */
+  readonly grows?: Readonly<Record<string, { readonly axis: number; readonly from: number }>>;
+  /** Ends after a run in which the first element of this output, one of `host`, is one of `values`. */
+  readonly until?: { readonly output: string; readonly values: readonly number[] };
+  /** Aborted at any time: the next result rejects with `signal.reason`. */
+  readonly signal?: AbortSignal;
 }
 
 /** A compiled graph, ready to run. Runs of one session are done one after another, in the order they were asked for. */
 export interface Session extends AsyncDisposable {
   readonly model: GraphModel;
   run(feeds: Feeds, options: RunOptions): Promise<RunResult>;
+  /**
+   * Runs again and again without the caller in between, each run finding what those before it wrote; a result for each. Other
+   * runs that were asked for take their turns. `return` ends it: a run that is under way then ends by itself. Absent where the
+   * backend has nothing to gain by it.
+   */
+  repeat?(feeds: Feeds, options: RepeatOptions): AsyncGenerator<RunResult, void>;
   dispose(): Promise<void>;
 }
 
@@ -62,11 +82,6 @@ export interface Backend extends AsyncDisposable {
   /** For messages: "onnxruntime-node 1.30.0 on cpu". */
   readonly name: string;
   readonly target: Target;
-  /**
-   * Runs may wait in line, each fed with what the one before it writes, without the caller in between: they take `unless`, and an
-   * output that goes `into` a tensor may come to the `host` as well.
-   */
-  readonly runsAhead?: true;
   /** Throws `backend/compile` with the runtime's own words as `cause`. */
   compile(model: GraphModel, options?: CompileOptions): Promise<Session>;
   /** Zeros on the device. */

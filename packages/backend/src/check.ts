@@ -1,6 +1,6 @@
-import { PaliGemmaError, unknownKeys } from "@paligemma/core";
+import { PaliGemmaError, unknownKeys, type NdArray } from "@paligemma/core";
 import { formatShape, type GraphModel, type Port } from "@paligemma/graph";
-import type { Feeds, RunOptions, Tensor } from "./backend.ts";
+import { isTensor, type Feeds, type RepeatOptions, type RunOptions, type Tensor } from "./backend.ts";
 
 /** Sizes of named dimensions, and which input each was seen at first. */
 type Sizes = Map<string, { readonly size: number; readonly by: string }>;
@@ -9,10 +9,10 @@ type Sizes = Map<string, { readonly size: number; readonly by: string }>;
  * Checks a run against the graph before the runtime sees it: every input fed, nothing fed that is no input, formats equal,
  * known dimensions equal, equal names equal sizes; outputs exist and are asked for once, and the tensors that they are to be
  * written into are of their format and, as far as it is known before the run, of their shape. Throws `backend/option`,
- * `backend/feeds` or `backend/outputs`, listing all that is wrong. `runsAhead`: as the backend does.
+ * `backend/feeds` or `backend/outputs`, listing all that is wrong.
  */
-export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions, runsAhead = false): void {
-  const [unknown] = unknownKeys(options, ["host", "device", "into", "signal", ...(runsAhead ? ["unless"] : [])]);
+export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): void {
+  const [unknown] = unknownKeys(options, ["host", "device", "into", "signal"]);
   if (unknown)
     throw new PaliGemmaError(
       "backend/option",
@@ -29,9 +29,7 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions, r
       `the graph ${model.name} cannot be fed so: ${faults.join("; ")}. Inputs are ${model.inputs.map((p) => p.name).join(", ")}`,
     );
   }
-  const into = options.into ?? {};
-  const brought = (options.host ?? []).filter((name) => !runsAhead || !(name in into));
-  const asked = [...brought, ...(options.device ?? []), ...Object.keys(into)];
+  const asked = [...(options.host ?? []), ...(options.device ?? []), ...Object.keys(options.into ?? {})];
   const outputs = new Set(model.outputs.map((port) => port.name));
   const wrong = asked.filter((name, i) => !outputs.has(name) || asked.indexOf(name) !== i);
   if (wrong.length > 0 || asked.length === 0) {
@@ -40,6 +38,46 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions, r
   }
   const misfits = model.outputs.flatMap((port) => targetFaults(port, options.into?.[port.name], sizes));
   if (misfits.length > 0) throw new PaliGemmaError("backend/outputs", `graph ${model.name}: ${misfits.join("; ")}`);
+}
+
+/**
+ * Checks a repeated run as `checkRun` does its first run, and that `moves`, `grows` and `until` name what they may. Throws
+ * `backend/option` for what cannot be meant.
+ */
+export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOptions): void {
+  const { times, host, into = {}, moves = [], grows = {}, until } = options;
+  const faults = unknownKeys(options, ["times", "host", "into", "moves", "grows", "until", "signal"]).map(
+    ({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`,
+  );
+  if (!Number.isSafeInteger(times) || times < 1) faults.push(`times is ${times}, it must be a whole number from 1 on`);
+  const tensors = { ...feeds, ...into };
+  for (const name of [...moves, ...Object.keys(grows)])
+    if (!tensors[name] || !isTensor(tensors[name])) faults.push(`${name} is no tensor, and cannot move or grow`);
+  for (const [name, { axis, from }] of Object.entries(grows)) {
+    const shape = feeds[name]?.shape ?? [];
+    const most = shape[axis] ?? 0;
+    if (
+      shape.slice(0, axis).some((size) => size !== 1) ||
+      !Number.isSafeInteger(from) ||
+      from < 0 ||
+      from + times - 1 > most
+    )
+      faults.push(`${name} ${formatShape(shape)} cannot grow from ${from} along axis ${axis} in ${times} runs`);
+  }
+  if (until && !host.includes(until.output))
+    faults.push(`until names ${until.output}, which does not come to the host`);
+  if (faults.length > 0)
+    throw new PaliGemmaError("backend/option", `the graph ${model.name} cannot be repeated so: ${faults.join("; ")}`);
+  const first = Object.fromEntries(Object.entries(feeds).map(([name, fed]) => [name, atFirst(fed, grows[name])]));
+  checkRun(model, first, { host: host.filter((name) => !(name in into)), into });
+}
+
+function atFirst(
+  fed: NdArray | Tensor,
+  growth: { readonly axis: number; readonly from: number } | undefined,
+): NdArray | Tensor {
+  if (!growth) return fed;
+  return Object.create(fed, { shape: { value: fed.shape.with(growth.axis, growth.from) } }) as Tensor;
 }
 
 function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {

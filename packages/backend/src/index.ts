@@ -4,10 +4,11 @@ export {
   type CompileOptions,
   type CreateBackend,
   type Feeds,
+  type RepeatOptions,
   type RunOptions,
   type RunResult,
   type Session,
   type Tensor,
 } from "./backend.ts";
-export { checkRun } from "./check.ts";
+export { checkRepeat, checkRun } from "./check.ts";
 export type { FusedOperator, Target } from "@paligemma/graph";

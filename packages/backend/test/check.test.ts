@@ -32,16 +32,6 @@ describe("checkRun", () => {
     );
   });
 
-  test("takes what runs ahead of the caller only where the backend does", () => {
-    const fresh2 = tensor("float32", [3, 2]);
-    const options = { host: ["fresh2"], into: { fresh2 }, unless: { tensor: fresh2, values: [1] } };
-    checkRun(MODEL, FEEDS, options, true);
-    expect(() => checkRun(MODEL, FEEDS, options)).toThrow("backend/option: run has no option unless");
-    expect(() => checkRun(MODEL, FEEDS, { host: ["fresh2"], into: { fresh2 } })).toThrow(
-      "fresh2 is unknown or asked for twice",
-    );
-  });
-
   test("lists all that is wrong with the feeds", () => {
     const feeds = { past: floats(5, 3), fresh: tensor("float16", [3, 2]), other: IDS };
     expect(() => checkRun(MODEL, feeds, HOST)).toThrow(

@@ -82,9 +82,14 @@ export class KeyValueCache implements Disposable {
     this.#capacity = bigger.#capacity;
   }
 
-  /** True where `tokens` more positions fit without growing. */
-  hasRoomFor(tokens: number): boolean {
-    return this.length + tokens <= this.#capacity;
+  /** Positions that fit without growing, beside those in use. */
+  get room(): number {
+    return this.#capacity - this.length;
+  }
+
+  /** All of it, under the names of the graph's inputs. */
+  whole(): Record<string, Tensor> {
+    return Object.fromEntries(this.#names.map((name, i) => [`past.${name}`, this.#tensors[i]!]));
   }
 
   /** The first `length` positions, under the names of the graph's inputs. */

@@ -1,8 +1,9 @@
-import type { RunOptions, RunResult, Session, Tensor } from "@paligemma/backend";
+import type { RunResult, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
 import { positionsServed } from "./network.ts";
+import { stepsAhead, type StepsAhead } from "./steps-ahead.ts";
 import { placeAfter, stepFeeds, type Place, type Tokens } from "./step.ts";
 
 const DEFAULT_ROOM = 64;
@@ -22,20 +23,13 @@ interface Pending {
   readonly prompt: CheckedPrompt | undefined;
 }
 
-/** A step that began before it was asked for, fed with the token that the step before it chose. */
-interface EarlyStep {
-  readonly ran: Promise<RunResult>;
-  /** Row of `#chosen` that takes the token after it. */
-  readonly row: 0 | 1;
-}
-
 /** A batch of texts being written, whatever writes them: a `LogitsSource` of `@paligemma/generation`, whole. */
 export interface TextState extends Disposable {
   readonly rows: number;
   readonly dropsFinishedRows: boolean;
   logits(): Promise<Scores>;
   advance(tokens: readonly number[], parents?: readonly number[]): Promise<void>;
-  advanceGreedy(steps: number, stopAt: readonly number[], more?: boolean): Promise<readonly (readonly number[])[]>;
+  advanceGreedy(steps: number, stopAt: readonly number[], more?: number): Promise<readonly (readonly number[])[]>;
   advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores>;
   rollback(count: number): Promise<void>;
   fork(): Promise<TextState>;
@@ -58,10 +52,8 @@ export class DecoderState implements TextState {
   /** What the cache holds. */
   #place: Place;
   #last: Scores | undefined;
-  /** Under way already, for the one token that is pending. Whatever else is done with the state lets it go. */
-  #early: EarlyStep | undefined;
-  /** Where steps leave the token that they choose, in turn: int64 [2, 1]. */
-  #chosen: Tensor | undefined;
+  /** Steps under way that take in the one token that is pending, and what follows it. Whatever else is done lets them go. */
+  #ahead: StepsAhead | undefined;
   #disposed = false;
 
   constructor(parts: DecoderParts, prompt: CheckedPrompt, options: StartOptions = {}) {
@@ -87,21 +79,22 @@ export class DecoderState implements TextState {
   /** Takes in one token per row; with `parents`, new row i continues old row `parents[i]`. */
   async advance(tokens: readonly number[], parents?: readonly number[]): Promise<void> {
     this.#check();
-    this.#early = undefined;
+    this.#letGo();
     if (parents && (parents.length !== this.rows || parents.some((parent, i) => parent !== i)))
       await this.#pick(parents);
     this.#take(tokens.map((token) => [token]));
   }
 
   /**
-   * Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. With `more`, the
-   * next step begins at once where the backend can: call it if another follows.
+   * Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. Of one row, the
+   * steps follow each other on the device, where it can; so do `more` of them, for calls to come.
    */
-  async advanceGreedy(steps: number, stopAt: readonly number[], more = false): Promise<readonly (readonly number[])[]> {
+  async advanceGreedy(steps: number, stopAt: readonly number[], more = 0): Promise<readonly (readonly number[])[]> {
+    this.#check();
     const chosen: number[][] = Array.from({ length: this.rows }, () => []);
     const stopped = chosen.map(() => false);
     for (let step = 0; step < steps && !stopped.every(Boolean); step++) {
-      const next = this.#last ? bestOf(this.#last) : await this.#next(more || step + 1 < steps ? stopAt : undefined);
+      const next = this.#last ? bestOf(this.#last) : await this.#next(stopAt, steps - step + more);
       this.#take(next.map((token) => [token]));
       next.forEach((token, row) => {
         if (stopped[row]) return;
@@ -115,7 +108,7 @@ export class DecoderState implements TextState {
   /** Takes in `runs` [rows][length] in one run of the model; scores after the last, or after every, of these tokens. */
   async advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores> {
     this.#check();
-    this.#early = undefined;
+    this.#letGo();
     this.#take(runs);
     if (which === "last") return await this.logits();
     const tokens = this.#pending.ids[0]!.length;
@@ -127,7 +120,7 @@ export class DecoderState implements TextState {
   /** Forgets the last `count` tokens of every row. */
   rollback(count: number): Promise<void> {
     this.#check();
-    this.#early = undefined;
+    this.#letGo();
     const waiting = this.#pending.prompt ? 0 : Math.min(count, this.#pending.ids[0]?.length ?? 0);
     for (const row of this.#pending.ids) row.length -= waiting;
     const rest = count - waiting;
@@ -175,8 +168,7 @@ export class DecoderState implements TextState {
   /** Frees the cache. A step that is under way is left to end by itself. */
   dispose(): void {
     this.#disposed = true;
-    this.#early = undefined;
-    this.#chosen?.dispose();
+    this.#letGo();
     this.#cache?.dispose();
     this.#cache = undefined;
   }
@@ -228,68 +220,34 @@ export class DecoderState implements TextState {
     return { data: logits.data as Float32Array, rows: logits.shape[0]!, vocabulary: logits.shape[1]! };
   }
 
-  /** The best token of each row. With `stopAt`, the step after this one begins at once, and ends at once if the token is one of these. */
-  async #next(stopAt?: readonly number[]): Promise<number[]> {
-    this.#check();
+  /** The best token of each row; of one row, with steps under way for up to `wanted` of them. */
+  async #next(stopAt: readonly number[], wanted: number): Promise<number[]> {
     this.#signal?.throwIfAborted();
-    const early = this.#early;
-    this.#early = undefined;
     const pending = this.#pending;
-    if (early) {
-      if (stopAt && this.#canGoAhead(1)) this.#early = this.#begin(placeAfter(this.#place, pending), early.row, stopAt);
-      const result = await this.#orNothingEarly(early.ran);
-      if (!result.skipped) return this.#chosenBy(result, pending);
-      // The caller goes on after a token that it said to stop at.
-      this.#early = undefined;
+    if (this.#ahead) {
+      const result = await this.#ahead.next();
+      if (result) return this.#chosenBy(result, pending);
+      this.#letGo();
     }
     const rows = this.#lastRows();
-    const { length } = await this.#makeRoom();
-    if (!stopAt || !this.#canGoAhead(length)) {
-      return this.#chosenBy(await this.#ask(this.#place, pending, rows, { host: ["next"] }), pending);
+    const { cache, length } = await this.#makeRoom();
+    if (this.rows === 1 && length === 1) {
+      this.#ahead = await stepsAhead(this.#parts, cache, this.#place, {
+        token: pending.ids[0]![0]!,
+        wanted,
+        stopAt,
+        weights: this.#weights,
+        signal: this.#signal,
+      });
+      const first = await this.#ahead?.next();
+      if (first) return this.#chosenBy(first, pending);
     }
-    this.#chosen ??= await this.#parts.backend.allocate("int64", [2, 1]);
-    const ran = this.#ask(this.#place, pending, rows, { host: ["next"], into: { next: this.#chosen.rows(0, 1) } });
-    this.#early = this.#begin(placeAfter(this.#place, pending), 0, stopAt);
-    return this.#chosenBy(await this.#orNothingEarly(ran), pending);
+    return this.#chosenBy(await this.#ask(this.#place, pending, rows, "next"), pending);
   }
 
-  /** True where the step after the one that takes in `tokens` can begin before this one has ended. */
-  #canGoAhead(tokens: number): boolean {
-    const { backend, config } = this.#parts;
-    const after = this.#place.valid[0]!.length + tokens + 1;
-    return (
-      backend.runsAhead === true &&
-      this.rows === 1 &&
-      this.#cache?.hasRoomFor(tokens + 1) === true &&
-      after < positionsServed(config)
-    );
-  }
-
-  /** Begins the step that takes in the token which the one before it leaves in `row`, unless it is one of `stopAt`. */
-  #begin(place: Place, row: 0 | 1, stopAt: readonly number[]): EarlyStep {
-    const { imageTokenIndex } = this.#parts;
-    const from = this.#chosen!.rows(row, row + 1);
-    const other = row === 0 ? 1 : 0;
-    const to = this.#chosen!.rows(other, other + 1);
-    // An image token is looked up as another one, which is the caller's to put in.
-    const values = imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex];
-    const ran = this.#ask(place, { ids: [[0]], prompt: undefined, from }, [0], {
-      host: ["next"],
-      into: { next: to },
-      unless: { tensor: from, values },
-    });
-    // Nobody may be waiting for it when it fails.
-    ran.catch(() => undefined);
-    return { ran, row: other };
-  }
-
-  async #orNothingEarly(ran: Promise<RunResult>): Promise<RunResult> {
-    try {
-      return await ran;
-    } catch (error) {
-      this.#early = undefined;
-      throw error;
-    }
+  #letGo(): void {
+    this.#ahead?.dispose();
+    this.#ahead = undefined;
   }
 
   /** Counts in what has run, and returns the tokens that were chosen. */
@@ -302,16 +260,16 @@ export class DecoderState implements TextState {
   async #run(asked: readonly number[]): Promise<RunResult> {
     this.#check();
     this.#signal?.throwIfAborted();
-    this.#early = undefined;
+    this.#letGo();
     const pending = this.#pending;
     await this.#makeRoom();
-    const result = await this.#ask(this.#place, pending, asked, { host: ["logits"] });
+    const result = await this.#ask(this.#place, pending, asked, "logits");
     this.#countIn(pending);
     return result;
   }
 
-  /** Room in the cache for what is pending. Resolves to its tokens. */
-  async #makeRoom(): Promise<{ readonly length: number }> {
+  /** A cache with room for what is pending, and the tokens that these are. */
+  async #makeRoom(): Promise<{ readonly cache: KeyValueCache; readonly length: number }> {
     const { backend, config } = this.#parts;
     const { ids } = this.#pending;
     const { length } = ids[0]!;
@@ -325,27 +283,21 @@ export class DecoderState implements TextState {
       );
     this.#cache ??= await KeyValueCache.create(backend, config, ids.length, length + this.#room);
     await this.#cache.reserve(length);
-    return { length };
+    return { cache: this.#cache, length };
   }
 
-  /** Asks for the run that takes tokens in after `place`, for which there is room in the cache. */
-  #ask(
-    place: Place,
-    tokens: Tokens,
-    asked: readonly number[],
-    options: Pick<RunOptions, "host" | "into" | "unless">,
-  ): Promise<RunResult> {
+  /** The run that takes tokens in after `place`, for which there is room in the cache. */
+  async #ask(place: Place, tokens: Tokens, asked: readonly number[], output: "logits" | "next"): Promise<RunResult> {
     const start = place.valid[0]!.length;
-    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
     const count = tokens.ids[0]!.length;
-    const run = (session: Session): Promise<RunResult> =>
-      session.run(feeds, {
-        ...options,
-        into: { ...this.#cache!.present(start, start + count), ...options.into },
-        ...(this.#signal && { signal: this.#signal }),
-      });
-    const session = this.#parts.sessionFor(tokens.ids.length * count, asked.length);
-    return session instanceof Promise ? session.then(run) : run(session);
+    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
+    const into = this.#cache!.present(start, start + count);
+    const session = await this.#parts.sessionFor(tokens.ids.length * count, asked.length);
+    return await session.run(feeds, {
+      host: [output],
+      into,
+      ...(this.#signal && { signal: this.#signal }),
+    });
   }
 
   #countIn(tokens: Tokens): void {

@@ -20,8 +20,6 @@ export interface Tokens {
   readonly ids: readonly (readonly number[])[];
   /** The prompt's own: only its first run has a prefix, padding and images. */
   readonly prompt: CheckedPrompt | undefined;
-  /** Where the one token of the one row is, which is not known here yet; `ids` then only says that it is one. */
-  readonly from?: Tensor;
 }
 
 /** What is there once the tokens were taken in. */
@@ -42,7 +40,7 @@ export function stepFeeds(
   tokens: Tokens,
   asked: readonly number[],
 ): Record<string, NdArray | Tensor> {
-  const { ids, prompt, from } = tokens;
+  const { ids, prompt } = tokens;
   const [batch, count] = [ids.length, ids[0]!.length];
   const { valid } = placeAfter(place, tokens);
   const past = valid[0]!.length - count;
@@ -50,10 +48,11 @@ export function stepFeeds(
   const types = prompt && ids.map((_, b) => appended(new Uint8Array(0), prompt.types[b], count, 1));
   const grid = gridOf(backend.target, batch, count);
   const mask = { valid, tokens: count, compute, ...(types && { types }) };
-  const known = (): NdArray =>
-    int64(grid.shape, grid.inOrder(ids.flatMap((row) => row.map((id) => (id === imageTokenIndex ? 0 : id)))));
   return {
-    input_ids: from ?? known(),
+    input_ids: int64(
+      grid.shape,
+      grid.inOrder(ids.flatMap((row) => row.map((id) => (id === imageTokenIndex ? 0 : id)))),
+    ),
     position_ids: int64(
       grid.shape,
       grid.inOrder(ids.flatMap((_, b) => positionsOf(valid[b]!, past, place.positions[b]!))),
@@ -97,7 +96,8 @@ function imageFeeds(
   };
 }
 
-function int64(shape: readonly number[], values: readonly number[]): NdArray<"int64"> {
+/** int64 of a shape. */
+export function int64(shape: readonly number[], values: readonly number[]): NdArray<"int64"> {
   return { dtype: "int64", shape, data: BigInt64Array.from(values, BigInt) };
 }
 

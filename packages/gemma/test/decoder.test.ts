@@ -58,7 +58,7 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
     using state = decoder.start(prompt, { expectedTokens: 3 });
     const chosen: number[] = [];
     const next = async (stopAt: readonly number[] = []): Promise<void> => {
-      chosen.push((await state.advanceGreedy(1, stopAt, true))[0]![0]!);
+      chosen.push((await state.advanceGreedy(1, stopAt, 5))[0]![0]!);
     };
     for (let i = 0; i < 6; i++) await next();
     // Scores in between are those after the same tokens.
@@ -81,10 +81,10 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
     const held = async (): Promise<number> => (await backend.stats()).tensors;
     const before = await held();
     const state = decoder.start({ inputIds: ids([2, 10, 11]) });
-    await state.advanceGreedy(1, [], true);
+    await state.advanceGreedy(1, [], 5);
     state.dispose();
     expect(await held()).toBe(before);
-    await expect(state.advanceGreedy(1, [], true)).rejects.toThrow("gemma/disposed");
+    await expect(state.advanceGreedy(1, [], 5)).rejects.toThrow("gemma/disposed");
   });
 
   it("grows its cache when more tokens come than were expected", async () => {

@@ -43,7 +43,7 @@ export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGene
   let runs = 0;
   do {
     signal?.throwIfAborted();
-    const chosen = await source.advanceGreedy!(steps, plan.eos, left > steps);
+    const chosen = await source.advanceGreedy!(steps, plan.eos, left - steps);
     runs++;
     if (bound === undefined) {
       bound = bindPlan(plan, chosen.length);

@@ -37,10 +37,10 @@ export interface LogitsSource {
   /**
    * Chooses the highest-scoring token of each row (the lowest id of equals), takes it in, and repeats, `steps` times or
    * until every row has chosen a token of `stopAt`. Returns the tokens chosen by each row, up to and including the first
-   * of `stopAt`. What a row does after that is ignored. Used for plain greedy decoding in place of `logits`. `more` says
-   * that, unless all rows end with these steps, others are likely to be asked for: a source may begin them at once.
+   * of `stopAt`. What a row does after that is ignored. Used for plain greedy decoding in place of `logits`. Unless
+   * all rows end with these steps, up to `more` are likely to be asked for: a source may begin them at once.
    */
-  advanceGreedy?(steps: number, stopAt: readonly number[], more?: boolean): Promise<readonly (readonly number[])[]>;
+  advanceGreedy?(steps: number, stopAt: readonly number[], more?: number): Promise<readonly (readonly number[])[]>;
 
   /** The `steps` that `advanceGreedy` is asked for at a time (1 if absent). An abort takes effect between two calls. */
   readonly greedySteps?: number;

@@ -1,6 +1,6 @@
-import { add, buildGraph, matMul, scalar, sub, mul } from "@paligemma/graph";
+import { add, buildGraph, matMul, scalar, sub, mul, transpose, type GraphModel } from "@paligemma/graph";
 import { expect } from "vitest";
-import type { RunOptions, Tensor } from "../backend.ts";
+import type { Feeds, RepeatOptions } from "../backend.ts";
 import { floats, random } from "./arrays.ts";
 import { doubling, expectCode, type Bench } from "./bench.ts";
 
@@ -25,34 +25,90 @@ export function runTests(bench: Bench): void {
     expect((await bench.backend.download(a)).data[0]).toBe(Number.parseInt(digits.join(""), 2));
   });
 
-  test("runs that wait in line are fed by those before, and left out by what they find", async () => {
-    await using session = await bench.backend.compile(doubling(bench.backend.target));
-    using values = await bench.backend.upload(floats([2], [1, 0]));
-    const [even, odd] = [values.rows(0, 1), values.rows(1, 2)];
-    const unless = (tensor: Tensor): RunOptions["unless"] & {} => ({ tensor, values: [5, 8] });
-    if (bench.backend.runsAhead !== true) {
-      await expectCode("backend/option", async () =>
-        session.run({ x: even }, { into: { y: odd }, unless: unless(even) }),
-      );
-      return;
+  // Sums a beginning of `x` that grows, and writes what it makes into the next row of a list: 1, 1, 2, 4, 8, …
+  const summing = (): GraphModel =>
+    buildGraph("summing", bench.backend.target, (g) => {
+      const x = g.input("x", "float32", [1, "n"]);
+      return { y: matMul(x, transpose(add(mul(x, scalar(g, 0)), scalar(g, 1)), [1, 0])) };
+    });
+
+  test("a repeated run finds what those before it wrote, and ends where it is told to", async () => {
+    await using session = await bench.backend.compile(summing());
+    if (!session.repeat) return;
+    using list = await bench.backend.upload(floats([9, 1], [1, 0, 0, 0, 0, 0, 0, 0, 0]));
+    using all = await bench.backend.upload(floats([1, 9], [1, 1, 2, 4, 8, 16, 32, 64, 128]));
+    const options = {
+      host: ["y"],
+      into: { y: list.rows(1, 2) },
+      moves: ["y"],
+      grows: { x: { axis: 1, from: 1 } },
+    } as const;
+    const told: number[] = [];
+    const repeated = session.repeat({ x: all }, { ...options, times: 8, until: { output: "y", values: [7, 16] } });
+    for await (const { host } of repeated) {
+      told.push(Number(host["y"]!.data[0]));
+      // What is brought to the caller is a copy.
+      host["y"]!.data[0] = 99;
     }
-    const results = await Promise.all(
-      Array.from({ length: 6 }, (_, i) => {
-        const [x, y] = i % 2 ? [odd, even] : [even, odd];
-        return session.run({ x }, { host: ["y"], into: { y }, unless: unless(x) });
-      }),
-    );
-    expect(results.map(({ host, skipped }) => host["y"]?.data[0] ?? (skipped && "skipped"))).toEqual([
-      2,
-      4,
-      8,
-      "skipped",
-      8,
-      "skipped",
-    ]);
-    // What is brought to the caller is a copy.
-    results[4]!.host["y"]!.data[0] = 99;
-    expect(await bench.backend.download(values)).toEqual(floats([2], [4, 8]));
+    expect(told).toEqual([1, 2, 4, 8, 16]);
+    expect(await bench.backend.download(list)).toEqual(floats([9, 1], [1, 1, 2, 4, 8, 16, 0, 0, 0]));
+    // All of them, and the next call of the session has its turn.
+    const whole: number[] = [];
+    for await (const { host } of session.repeat({ x: all }, { ...options, times: 8 }))
+      whole.push(Number(host["y"]!.data[0]));
+    expect(whole).toEqual([1, 2, 4, 8, 16, 32, 64, 128]);
+  });
+
+  test("a repeated run ends when its caller goes, by return and by abort", async () => {
+    await using session = await bench.backend.compile(doubling(bench.backend.target));
+    if (!session.repeat) return;
+    using x = await bench.backend.upload(floats([1], [1]));
+    const many = { times: 100_000, host: ["y"], into: { y: x } } as const;
+    for await (const { host } of session.repeat({ x }, many)) {
+      expect(host["y"]).toEqual(floats([1], [2]));
+      break;
+    }
+    const { host } = await session.run({ x }, { host: ["y"] });
+    expect(Number(host["y"]!.data[0])).toBeGreaterThan(2);
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const aborted = session.repeat({ x }, { ...many, signal: controller.signal });
+    await aborted.next();
+    controller.abort(reason);
+    await expect(
+      (async () => {
+        for await (const _ of aborted);
+      })(),
+    ).rejects.toBe(reason);
+    expect((await session.run({ x: floats([1], [3]) }, { host: ["y"] })).host["y"]).toEqual(floats([1], [6]));
+  });
+
+  test("a repeated run that would leave its tensors is refused before it begins", async () => {
+    await using session = await bench.backend.compile(summing());
+    if (!session.repeat) return;
+    using x = await bench.backend.upload(floats([1, 4], [1, 1, 1, 1]));
+    using y = await bench.backend.allocate("float32", [3, 1]);
+    const options = {
+      times: 3,
+      host: ["y"],
+      into: { y: y.rows(0, 1) },
+      moves: ["y"],
+      grows: { x: { axis: 1, from: 2 } },
+    } as const;
+    const start = async (given: Feeds, how: RepeatOptions): Promise<unknown> => session.repeat!(given, how).next();
+    expect(await start({ x }, options)).toMatchObject({ done: false });
+    await expectCode("backend/range", async () => start({ x }, { ...options, into: { y: y.rows(1, 2) } }));
+    const wrong: Partial<Record<keyof RepeatOptions, unknown>>[] = [
+      { times: 4 },
+      { times: 0 },
+      { grows: { x: { axis: 0, from: 1 } } },
+      { moves: ["y", "z"] },
+      { until: { output: "x", values: [] } },
+      { unless: 1 } as never,
+    ];
+    for (const other of wrong)
+      await expectCode("backend/option", async () => start({ x }, { ...options, ...other } as never));
+    await expectCode("backend/option", async () => start({ x: floats([1, 4], [1, 1, 1, 1]) }, options));
   });
 
   test("an abort before the run rejects with its reason, and nothing is run", async () => {
