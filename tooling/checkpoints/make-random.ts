@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
   configToJson,
+  formatConfig,
   parameterCount,
   parseConfig,
   presets,
@@ -37,7 +38,7 @@ const preset = Object.hasOwn(presets, size)
   : parseConfig(JSON.parse(readFileSync(size, "utf8")));
 const config: PaliGemmaConfig = { ...preset, dtype };
 mkdirSync(values.out, { recursive: true });
-writeFileSync(join(values.out, "config.json"), `${JSON.stringify(configToJson(config), null, 2)}\n`);
+writeFileSync(join(values.out, "config.json"), formatConfig(configToJson(config)));
 const started = performance.now();
 const files = await writeShards(values.out, randomTensors(releasedTensors(config), dtype, Number(values.seed)), {
   shards: Number(values.shards),

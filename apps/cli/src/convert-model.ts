@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { configToJson, parseConfig, releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
+import { configToJson, formatConfig, parseConfig, releasedTensors, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
 import { writeExport } from "@paligemma/onnx/node";
@@ -104,10 +104,7 @@ export async function convertModel(
   }
   const names = await writeShards(out, refs, { maxShardBytes: maxShardBytes ?? MAX_SHARD_BYTES, ...options });
   await copyCompanions(companions, out, options.signal);
-  await writeFile(
-    join(out, "config.json"),
-    `${JSON.stringify(adjusted(json ?? configToJson(made), made, dtype), null, 2)}\n`,
-  );
+  await writeFile(join(out, "config.json"), formatConfig(adjusted(json ?? configToJson(made), made, dtype)));
   return { ...result, files: names, bytes: names.reduce((sum, name) => sum + statSync(join(out, name)).size, 0) };
 }
 

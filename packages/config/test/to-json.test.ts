@@ -1,5 +1,6 @@
 import {
   configToJson,
+  formatConfig,
   gemmaToJson,
   parseConfig,
   parseGemmaConfig,
@@ -13,6 +14,16 @@ it.each(Object.entries(presets))("%s survives JSON", (_, config) => {
   expect(parseConfig(JSON.parse(JSON.stringify(configToJson(config))))).toEqual(config);
   expect(parseGemmaConfig(gemmaToJson(config.text))).toEqual(config.text);
   expect(parseSiglipConfig(siglipToJson(config.vision))).toEqual(config.vision);
+});
+
+it("writes floats as floats, whatever their value, and changes nothing else", () => {
+  const json = configToJson(presets["paligemma2-3b-224"]);
+  const text = formatConfig(json);
+  expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(json)));
+  expect(text).toMatch(/"final_logit_softcapping": 30\.0,/);
+  expect(text).toMatch(/"attn_logit_softcapping": 50\.0,/);
+  expect(text).toMatch(/"rms_norm_eps": 0\.000001,/);
+  expect(text).toMatch(/"query_pre_attn_scalar": 256,/);
 });
 
 it("survives JSON without window, caps, tie and type, with several ends", () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { configToJson, type PaliGemmaConfig } from "@paligemma/config";
+import { configToJson, formatConfig, type PaliGemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { encodeOnnx, type ExternalLocation, type GraphModel } from "@paligemma/graph";
 import { castTensor, checkpointOf, tensorPieces, type Checkpoint, type TensorRef } from "@paligemma/weights";
@@ -72,7 +72,7 @@ export async function writeExport(folder: string, options: WriteExportOptions): 
       await writeFile(join(partial, model), bytes, { flush: true });
     }
     const json = exportConfig(config, options.configJson, dtype, Object.fromEntries(plans.map(chunksOf)));
-    await writeFile(join(partial, "config.json"), `${JSON.stringify(json, null, 2)}\n`, { flush: true });
+    await writeFile(join(partial, "config.json"), formatConfig(json), { flush: true });
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
