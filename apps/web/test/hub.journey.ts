@@ -49,13 +49,13 @@ async function tell(line: string): Promise<number> {
 }
 
 /** Chooses a repository, as a person does. */
-async function choose(repository: string, token = ""): Promise<void> {
-  await page.click("#model-button");
-  await page.waitForSelector("#facts dt");
-  await page.getByRole("radio", { name: "A model of the Hugging Face Hub" }).check();
-  await page.fill("#hub-id", repository);
-  await page.fill("#hub-token", token);
-  await page.click("#load");
+async function choose(repository: string, token = "", on: Page = page): Promise<void> {
+  await on.click("#model-button");
+  await on.waitForSelector("#facts dt");
+  await on.getByRole("radio", { name: "A model of the Hugging Face Hub" }).check();
+  await on.fill("#hub-id", repository);
+  await on.fill("#hub-token", token);
+  await on.click("#load");
 }
 
 /** What the page says, which must not be about command lines. */
@@ -98,6 +98,34 @@ describe.sequential("a model of the Hub", () => {
     const bytes = whole.reduce((sum, { size }) => sum + size, 0);
     expect((await tell("sent")) - before).toBeLessThan(bytes + BREAK);
     await picture(page, "hub-model");
+  });
+
+  test("is read from the Hub each time where the browser has no room, and the page says so", async () => {
+    const full = await openBrowser();
+    try {
+      const { page: other } = await openPage(full);
+      await other.goto(site.address);
+      await modelReady(other);
+      const session = await full.newCDPSession(other);
+      await session.send("Storage.overrideQuotaForOrigin", {
+        origin: new URL(site.address).origin,
+        quotaSize: 100_000,
+      });
+      await other.evaluate(() => {
+        const task = document.getElementById("loading-task")!;
+        const said = new Set<string>();
+        new MutationObserver(() => said.add(task.textContent)).observe(task, { childList: true });
+        Object.assign(globalThis, { said });
+      });
+      await choose("google/gated", "hf_right", other);
+      await poll(() => other.textContent("#model-label")).toBe("google/gated@main · software GPU");
+      const said = await other.evaluate(() => [...(globalThis as unknown as { said: Set<string> }).said]);
+      expect(said.join()).toContain(
+        "The browser has no room to keep this model; it will be downloaded again next time",
+      );
+    } finally {
+      await full.close();
+    }
   });
 
   test("is there on the second visit, without a network", async () => {

@@ -23,15 +23,17 @@ export async function hubFiles(
       throw forThePage(error, id, token !== undefined);
     });
   let remote: Promise<ModelFiles> | undefined;
-  const unkept = async (path?: string): Promise<ModelFiles> => {
-    if (path !== undefined) onProgress(NO_ROOM);
-    return await (remote ??= remoteFiles(repository, asking));
+  const unkept = (): Promise<ModelFiles> => {
+    onProgress(NO_ROOM);
+    return (remote ??= remoteFiles(repository, asking));
   };
   const folder = await keptModels();
   if (!folder) return await inWords(unkept());
   const kept = { ...asking, folder, onProgress };
   const files = await inWords(
     storedFiles(repository, { ...kept, offline: !navigator.onLine }).catch(async (error: unknown) => {
+      // The list of files is kept as well, and may be what there is no room for.
+      if (hasNoRoom(error)) return await unkept();
       if (!isPaliGemmaError(error, "hub/network")) throw error;
       // The Hub does not answer: what was listed the last time will do, if there was one.
       return await storedFiles(repository, { ...kept, offline: true }).catch(() => Promise.reject(error as Error));
@@ -39,8 +41,8 @@ export async function hubFiles(
   );
   const open = async (path: string, stop?: AbortSignal): Promise<ByteSource> =>
     await files.open(path, stop).catch(async (error: unknown) => {
-      if (!isPaliGemmaError(error, "hub/disk")) throw error;
-      return await (await unkept(path)).open(path, stop);
+      if (!hasNoRoom(error)) throw error;
+      return await (await unkept()).open(path, stop);
     });
   return { ...files, open: (path, stop) => inWords(open(path, stop)) };
 }
@@ -50,6 +52,11 @@ const NO_ROOM = {
   done: 0,
   unit: "items",
 } as const;
+
+/** True where a file, or the folder for it, could not be kept. */
+function hasNoRoom(error: unknown): boolean {
+  return isPaliGemmaError(error, "hub/disk") || (error instanceof DOMException && error.name === "QuotaExceededError");
+}
 
 /** What there is to do on this page, where the library speaks of command lines and variables. */
 function forThePage(error: unknown, id: string, token: boolean): unknown {
