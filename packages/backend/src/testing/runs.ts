@@ -29,7 +29,7 @@ export function runTests(bench: Bench): void {
   const summing = (): GraphModel =>
     buildGraph("summing", bench.backend.target, (g) => {
       const x = g.input("x", "float32", [1, "n"]);
-      return { y: matMul(x, transpose(add(mul(x, scalar(g, 0)), scalar(g, 1)), [1, 0])) };
+      return { y: matMul(x, transpose(add(mul(x, scalar(g, 0, "float32")), scalar(g, 1, "float32")), [1, 0])) };
     });
 
   test("a repeated run finds what those before it wrote, and ends where it is told to", async () => {
