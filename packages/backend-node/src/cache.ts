@@ -23,10 +23,10 @@ interface Manifest {
 
 /**
  * True where compiling converts weights and keeping the result is sound: half-precision weights in files, whose identity is
- * known without reading them, and none elsewhere. Quantised matrices are packed anew at each load, cached or not.
+ * known without reading them, and none elsewhere. Quantised matrices are ready as they lie, or packed anew at each load, cached or not.
  */
 export function isCacheable(model: GraphModel): boolean {
-  if (model.nodes.some(({ op }) => op === "MatMulNBits")) return false;
+  if (model.nodes.some(({ op }) => op === "MatMulNBits" || op === "MatMulInteger")) return false;
   const refs = model.initializers.flatMap(({ ref }) => (ref ? [ref] : []));
   return refs.some(({ dtype }) => isHalf(dtype)) && refs.every(({ source }) => source.path !== undefined);
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
-import { CPU_WITHOUT_ROWS, type Target } from "@paligemma/graph";
+import { CPU_WITHOUT_PANELS, type Target } from "@paligemma/graph";
 import { WorkerBackend } from "./backend.ts";
 import { checkCuda, cudaFailure } from "./cuda.ts";
 import { WorkerLink } from "./link.ts";
@@ -26,7 +26,9 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
   try {
     if (version !== RUNTIME_VERSION) throw otherVersion(version);
     await checkMappedWeights(backend, fileURLToPath(url));
-    target = cuda || (await multipliesBytes(backend)) ? backend.target : CPU_WITHOUT_ROWS;
+    // Only on x86 has the runtime a kernel that multiplies one row of bytes with weights as they lie.
+    const panels = process.arch === "x64" && (await multipliesBytes(backend));
+    target = cuda || panels ? backend.target : CPU_WITHOUT_PANELS;
   } catch (error) {
     await backend.dispose();
     if (isPaliGemmaError(error, "backend/unavailable")) throw error;

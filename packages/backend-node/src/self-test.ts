@@ -1,6 +1,6 @@
 import { open, realpath, stat } from "node:fs/promises";
 import { PaliGemmaError, ndArray } from "@paligemma/core";
-import { buildGraph, CPU, type Value } from "@paligemma/graph";
+import { buildGraph, CPU } from "@paligemma/graph";
 import type { Backend } from "@paligemma/backend";
 import type { ByteSource } from "@paligemma/weights";
 
@@ -50,42 +50,32 @@ export async function checkMappedWeights(backend: Backend, path: string): Promis
   }
 }
 
-/** Bytes of a row: enough for the widest kernels. */
-const WIDTH = 256;
-const [HIGH_BYTE, HIGHEST, MIDDLE] = [255, 127, 128];
+/** Bytes of a row, and rows: enough for the widest kernels, and for the one that takes a single row. */
+const [WIDTH, ROWS] = [256, 32];
+const [HIGH_BYTE, HIGHEST] = [255, 127];
 
 /**
  * True where the runtime adds products of bytes without loss on this processor. x86 without VNNI adds two of them in 16 bits,
  * and what does not fit is cut off in silence.
  */
 export async function multipliesBytes(backend: Backend): Promise<boolean> {
-  const model = buildGraph("bytes", CPU, (g) => {
-    const scalar = (dtype: "uint8" | "float32", data: Uint8Array | Float32Array): Value =>
-      g.constant({ dtype, shape: [], data });
-    const weight = ndArray("int8", [WIDTH, WIDTH], new Int8Array(WIDTH * WIDTH).fill(HIGHEST));
-    const ones = ndArray("float32", [WIDTH], new Float32Array(WIDTH).fill(1));
-    const zeros = ndArray("int8", [WIDTH], new Int8Array(WIDTH));
-    return {
-      sums: g.node({
-        op: "QGemm",
-        domain: "com.microsoft",
-        inputs: [
-          g.input("x", "uint8", [1, WIDTH]),
-          scalar("float32", Float32Array.of(1)),
-          scalar("uint8", Uint8Array.of(MIDDLE)),
-          g.constant(weight),
-          g.constant(ones),
-          g.constant(zeros),
-        ],
-        attributes: { transB: { int: 1 } },
-        outputs: [{ dtype: "float32", shape: [1, WIDTH] }],
-      })[0]!,
-    };
-  });
+  const model = buildGraph("bytes", CPU, (g) => ({
+    sums: g.node({
+      op: "MatMulInteger",
+      inputs: [
+        g.input("x", "uint8", ["rows", WIDTH]),
+        g.constant(ndArray("int8", [1, WIDTH, WIDTH], new Int8Array(WIDTH * WIDTH).fill(HIGHEST))),
+      ],
+      outputs: [{ dtype: "int32", shape: [1, "rows", WIDTH] }],
+    })[0]!,
+  }));
   await using session = await backend.compile(model);
-  const x = ndArray("uint8", [1, WIDTH], new Uint8Array(WIDTH).fill(HIGH_BYTE));
-  const { host } = await session.run({ x }, { host: ["sums"] });
-  return (host["sums"]!.data as Float32Array).every((sum) => sum === WIDTH * HIGHEST * (HIGH_BYTE - MIDDLE));
+  for (const rows of [1, ROWS]) {
+    const x = ndArray("uint8", [rows, WIDTH], new Uint8Array(rows * WIDTH).fill(HIGH_BYTE));
+    const { host } = await session.run({ x }, { host: ["sums"] });
+    if ((host["sums"]!.data as Int32Array).some((sum) => sum !== WIDTH * HIGHEST * HIGH_BYTE)) return false;
+  }
+  return true;
 }
 
 async function bytesAt(path: string): Promise<Uint8Array> {

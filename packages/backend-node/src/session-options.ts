@@ -37,8 +37,8 @@ export function sessionOptions(
   { folder, write, profile }: SessionFiles,
 ): object {
   const { device = "cpu", threads, deviceId = 0 } = options;
-  // Packing copies every weight; only quantised products need it (up to a hundred times slower without).
-  const packed = model.nodes.some((node) => node.op === "MatMulNBits" || node.op === "QGemm");
+  // Packing copies every weight; only products with blocks need it (up to a hundred times slower without).
+  const packed = model.nodes.some(({ op }) => op === "MatMulNBits");
   return {
     executionProviders: device === "cuda" ? [{ name: "cuda", deviceId }] : ["cpu"],
     ...(threads !== undefined && { intraOpNumThreads: threads }),

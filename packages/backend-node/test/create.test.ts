@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { createNodeBackend, type NodeBackendOptions } from "@paligemma/backend-node";
-import { CPU, CPU_WITHOUT_ROWS, CUDA } from "@paligemma/graph";
+import { CPU, CPU_WITHOUT_PANELS, CUDA } from "@paligemma/graph";
 import { isPaliGemmaError } from "@paligemma/core";
 import { describe, expect, test } from "vitest";
 
@@ -28,7 +28,7 @@ describe("making a backend", () => {
     await using backend = await createNodeBackend();
     expect(backend.name).toBe("onnxruntime-node 1.30.0 on cpu");
     // Which of them depends on how this processor multiplies bytes.
-    expect([CPU, CPU_WITHOUT_ROWS]).toContain(backend.target);
+    expect([CPU, CPU_WITHOUT_PANELS]).toContain(backend.target);
   });
 
   const wrong: readonly (readonly [string, object, string])[] = [

@@ -3,17 +3,27 @@ import { buildGraph, checkpointWeights, linear, type GraphModel, type Target } f
 import { memorySource, type Checkpoint, type TensorRef } from "@paligemma/weights";
 
 export const [OUT, WIDTH] = [512, 384];
+const ROWS = 128;
 
-const weightAt = (row: number, column: number): number => ((row * 7 + column * 13) % 255) - 127;
+export const weightAt = (row: number, column: number): number =>
+  ((row * 7 + column * 13) % 255) - 127;
 export const scaleOf = (row: number): number => (row + 1) / 2 ** 16;
+
+/** The weight as it lies in a file: [panels, in, rows of a panel]. */
+function panels(): Int8Array {
+  return Int8Array.from({ length: OUT * WIDTH }, (_, i) => {
+    const [panel, k, r] = [Math.floor(i / (WIDTH * ROWS)), Math.floor(i / ROWS) % WIDTH, i % ROWS];
+    return weightAt(panel * ROWS + r, k);
+  });
+}
 
 /** A linear layer whose weight has one scale for each row of signed bytes. */
 export function wholeRows(target: Target): GraphModel {
-  const data = Int8Array.from({ length: OUT * WIDTH }, (_, i) => weightAt(Math.floor(i / WIDTH), i % WIDTH));
+  const data = panels();
   const scales = Float32Array.from({ length: OUT }, (_, row) => scaleOf(row));
   const ref = (
     name: string,
-    dtype: "int8" | "float32",
+    dtype: "int8" | "int32" | "float32",
     shape: readonly number[],
     array: ArrayBufferView,
   ): TensorRef => {
@@ -21,9 +31,11 @@ export function wholeRows(target: Target): GraphModel {
     return { name, dtype, shape, source, start: 0, end: array.byteLength };
   };
   const tensors = new Map(
-    [ref("fc.weight.int8", "int8", [OUT, 1, WIDTH], data), ref("fc.weight.scales", "float32", [OUT, 1], scales)].map(
-      (tensor) => [tensor.name, tensor],
-    ),
+    [
+      ref("fc.weight.int8", "int8", [OUT / ROWS, WIDTH, ROWS], data),
+      ref("fc.weight.scales", "float32", [OUT, 1], scales),
+      ref("fc.weight.sums", "int32", [OUT], new Int32Array(OUT)),
+    ].map((tensor) => [tensor.name, tensor]),
   );
   const checkpoint: Checkpoint = { tensors, metadata: {}, read: () => Promise.reject(new Error("not used")) };
   return buildGraph("whole rows", target, (g) => ({

@@ -12,7 +12,7 @@ export {
 } from "./graph.ts";
 export { encodeOnnx, type EncodedModel, type ExternalLocation } from "./encode.ts";
 export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueType } from "./value.ts";
-export { CPU, CPU_WITHOUT_ROWS, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
+export { CPU, CPU_WITHOUT_PANELS, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
 export {
   ADAPTER_INPUT,
   checkpointWeights,

@@ -7,7 +7,7 @@ export type FusedOperator =
   | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
   | "RotaryEmbedding" // ai.onnx 23
   | "MatMulNBits" // com.microsoft: block-quantised weights
-  | "QGemm" // com.microsoft: 8 bits times 8 bits, a scale for each row of the weight
+  | "MatMulInteger" // ai.onnx 10: bytes times signed bytes, the fastest way with weights in 8 bits as they lie in the file
   | "Einsum"; // ai.onnx 12, in float32: a loop for each number it makes, for few rows, where products are made for many
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */
@@ -37,20 +37,20 @@ export const CPU: Target = {
     "SimplifiedLayerNormalization",
     "RotaryEmbedding",
     "MatMulNBits",
-    "QGemm",
+    "MatMulInteger",
   ]),
 };
 
-const WITHOUT_ROWS: ReadonlySet<FusedOperator> = new Set([...CPU.fused].filter((op) => op !== "QGemm"));
+const WITHOUT_PANELS: ReadonlySet<FusedOperator> = new Set([...CPU.fused].filter((op) => op !== "MatMulInteger"));
 
 /**
- * onnxruntime's CPU provider on processors that multiply bytes with a sum of 16 bits, which some products do not fit into
- * (x86 before VNNI). Whole rows are multiplied in blocks there.
+ * onnxruntime's CPU provider on processors on which products of bytes are slow for one row of input (not x86), or lossy: x86 before
+ * VNNI adds two of them in 16 bits, which some do not fit into. Whole rows are multiplied in blocks there.
  */
-export const CPU_WITHOUT_ROWS: Target = { ...CPU, fused: WITHOUT_ROWS };
+export const CPU_WITHOUT_PANELS: Target = { ...CPU, fused: WITHOUT_PANELS };
 
 /** onnxruntime's CUDA provider with float32 arithmetic. */
-export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_ROWS };
+export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_PANELS };
 
 /**
  * onnxruntime-web's WebGPU provider on a device without subgroups, with which its MultiHeadAttention would be wrong on several
@@ -66,4 +66,4 @@ export const WEBGPU: Target = {
 };
 
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_ROWS };
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_PANELS };

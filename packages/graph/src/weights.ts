@@ -1,5 +1,5 @@
 import { PaliGemmaError, nearest, type DType } from "@paligemma/core";
-import { findQuantized, quantizedFits, type Checkpoint, type TensorRef } from "@paligemma/weights";
+import { findQuantized, quantizedFits, type Checkpoint, type QuantizedTensor, type TensorRef } from "@paligemma/weights";
 import type { Graph } from "./graph.ts";
 import { cast } from "./operators/elementwise.ts";
 import { formatShape, sameShape, type Shape, type Value } from "./value.ts";
@@ -44,24 +44,46 @@ export interface AdapterSlots {
 /** What the names of such inputs begin with. */
 export const ADAPTER_INPUT = "adapter:";
 
-/** A block-quantised matrix in a graph; see `QuantizedTensor` of @paligemma/weights for the layout. */
+/** A quantised matrix in a graph; see `QuantizedTensor` of @paligemma/weights for the layout. */
 export interface QuantizedMatrix {
   /** [out, in] */
   readonly shape: readonly [number, number];
+  /** Of the tensor with the numbers. */
+  readonly name: string;
+  /** Its parts where rows are in blocks; whole rows in panels have the others. */
+  readonly blocks: QuantizedBlocks | undefined;
+  readonly panels: QuantizedPanels | undefined;
+}
+
+/** Rows in blocks that share a scale. */
+export interface QuantizedBlocks {
   readonly bits: 4 | 8;
   readonly blockSize: number;
-  /** True where a row is one block of signed bytes. */
-  readonly wholeRows: boolean;
-  /** uint8 [out, blocks, bytes of a block], or int8 [out, 1, in] */
+  /** uint8 [out, blocks, bytes of a block] */
   readonly data: Value;
   /** The same bytes as rows: [out, blocks · bytes of a block]. */
   readonly rowBytes: Value;
   /** float32 [out, blocks] */
   readonly scales: Value;
-  /** The scales of whole rows: float32 [out]. */
-  readonly rowScales: Value;
   /** uint8 [out, ⌈blocks · bits / 8⌉] */
   readonly zeroPoints: Value | undefined;
+}
+
+/** Whole rows of signed bytes, side by side. */
+export interface QuantizedPanels {
+  /** Panels, and the rows of each; out = count · rows. */
+  readonly count: number;
+  readonly rows: number;
+  /** int8 [count, in, rows] */
+  readonly data: Value;
+  /** The same bytes in one line. */
+  readonly bytes: Value;
+  /** float32 [out, 1] */
+  readonly scales: Value;
+  /** The same: [count, 1, rows]. */
+  readonly panelScales: Value;
+  /** The sum of each row: int32 [count, 1, rows]. */
+  readonly panelSums: Value;
 }
 
 const NO_SLOTS: AdapterSlots = { whole: new Set(), lowRank: new Set() };
@@ -122,35 +144,70 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
   function quantized(name: string, shape: readonly [number, number]): QuantizedMatrix | undefined {
     const found = checkpoint.tensors.has(name) || slots.whole.has(name) ? undefined : findQuantized(checkpoint, name);
     if (!found) return undefined;
-    const { bits, blockSize, wholeRows, data, scales, zeroPointData } = found;
-    if (!quantizedFits(found, shape)) throw misshapen(data, shape);
-    const [out = 0, blocks = 0, bytes = 0] = data.shape;
-    const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);
-    const view = (ref: TensorRef, as: string, other: readonly number[]): Value =>
-      graph.external(`${ref.name}:${as}`, ref.dtype, other, ref);
+    if (!quantizedFits(found, shape)) throw misshapen(found.data, shape);
+    return { shape, name: found.data.name, ...(found.sums ? panels(found, found.sums) : blocks(found)) };
+  }
+
+  const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);
+  const view = (ref: TensorRef, as: string, other: readonly number[]): Value =>
+    graph.external(`${ref.name}:${as}`, ref.dtype, other, ref);
+
+  // Getters: a value that nobody uses must not stand in the graph.
+  function blocks({
+    bits,
+    blockSize,
+    data,
+    scales,
+    zeroPointData,
+  }: QuantizedTensor): Pick<QuantizedMatrix, "blocks" | "panels"> {
+    const [out = 0, count = 0, bytes = 0] = data.shape;
     return {
-      shape,
-      bits,
-      blockSize,
-      wholeRows,
-      // Getters: a value that nobody uses must not stand in the graph.
-      get data() {
-        return value(data);
-      },
-      get rowBytes() {
-        return view(data, "rows", [out, blocks * bytes]);
-      },
-      get scales() {
-        return value(scales);
-      },
-      get rowScales() {
-        return view(scales, "rows", [out]);
-      },
-      get zeroPoints() {
-        return zeroPointData && value(zeroPointData);
+      panels: undefined,
+      blocks: {
+        bits,
+        blockSize,
+        get data() {
+          return value(data);
+        },
+        get rowBytes() {
+          return view(data, "rows", [out, count * bytes]);
+        },
+        get scales() {
+          return value(scales);
+        },
+        get zeroPoints() {
+          return zeroPointData && value(zeroPointData);
+        },
       },
     };
   }
+
+  function panels({ data, scales }: QuantizedTensor, sums: TensorRef): Pick<QuantizedMatrix, "blocks" | "panels"> {
+    const [count = 0, width = 0, rows = 0] = data.shape;
+    return {
+      blocks: undefined,
+      panels: {
+        count,
+        rows,
+        get data() {
+          return value(data);
+        },
+        get bytes() {
+          return view(data, "bytes", [count * width * rows]);
+        },
+        get scales() {
+          return value(scales);
+        },
+        get panelScales() {
+          return view(scales, "panels", [count, 1, rows]);
+        },
+        get panelSums() {
+          return view(sums, "panels", [count, 1, rows]);
+        },
+      },
+    };
+  }
+
   function lowRank(name: string, [out, width]: readonly [number, number], rows?: "rows"): LowRank | undefined {
     if (!slots.lowRank.has(name)) return undefined;
     const rank = `${name}.rank`;

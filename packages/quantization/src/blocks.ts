@@ -1,4 +1,4 @@
-import { hasWholeRows, type QuantizedFormat } from "@paligemma/weights";
+import type { QuantizedFormat } from "@paligemma/weights";
 import { roundWithFeedback } from "./feedback.ts";
 import { fitRange, fitScale, middle } from "./fit.ts";
 
@@ -73,12 +73,9 @@ export function fitBlocksWithFeedback(
   return { scales, zeroPoints, squaredError, squaredNorm };
 }
 
-/** Turns bytes that count from the middle into signed ones, and back. */
-const SIGN = 0x80;
 
 /**
  * The numbers of `rows` [n, width] as the nearest q for these scales (of these rows), packed: [n, blocks, blockSize · bits / 8].
- * Whole rows are signed bytes.
  */
 export function packBlocks(
   rows: Float32Array,
@@ -87,7 +84,6 @@ export function packBlocks(
   { scales, zeroPoints }: Pick<BlockScales, "scales" | "zeroPoints">,
 ): Uint8Array<ArrayBuffer> {
   const { bits, blockSize } = format;
-  const flip = hasWholeRows(format, width) ? SIGN : 0;
   const blocks = Math.ceil(width / blockSize);
   const count = (rows.length / width) * blocks;
   const top = 2 ** bits - 1;
@@ -102,7 +98,7 @@ export function packBlocks(
     for (let i = 0; i < blockSize; i++) {
       let q = i < length ? (rows[start + i]! * inverse + offset) | 0 : zeroPoint;
       q = q < 0 ? 0 : q > top ? top : q;
-      if (bits === 8) bytes[at + i] = q ^ flip;
+      if (bits === 8) bytes[at + i] = q;
       else bytes[(at + i) >> 1]! |= q << ((i & 1) * 4);
     }
   }
@@ -126,11 +122,10 @@ export function packZeroPoints(zeroPoints: Uint8Array, rows: number, bits: 4 | 8
 export function unpackBlocks(
   bytes: Uint8Array,
   width: number,
-  { bits, blockSize, wholeRows = false }: QuantizedFormat & { readonly wholeRows?: boolean },
+  { bits, blockSize }: QuantizedFormat,
   scales: Float32Array,
   packedZeroPoints?: Uint8Array,
 ): Float32Array<ArrayBuffer> {
-  const flip = wholeRows ? SIGN : 0;
   const blocks = Math.ceil(width / blockSize);
   const rows = scales.length / blocks;
   const numbers = new Float32Array(rows * width);
@@ -144,8 +139,7 @@ export function unpackBlocks(
         : middle(bits);
       const end = Math.min(blockSize, width - block * blockSize);
       for (let i = 0; i < end; i++) {
-        numbers[row * width + block * blockSize + i] =
-          scales[b]! * ((read(bytes, b * blockSize + i) ^ flip) - zeroPoint);
+        numbers[row * width + block * blockSize + i] = scales[b]! * (read(bytes, b * blockSize + i) - zeroPoint);
       }
     }
   }

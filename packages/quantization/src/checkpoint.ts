@@ -2,6 +2,7 @@ import { PaliGemmaError, unknownKeys } from "@paligemma/core";
 import {
   canonicalNames,
   findQuantized,
+  panelRows,
   type Checkpoint,
   type QuantizedFormat,
   type TensorRef,
@@ -19,8 +20,8 @@ export const QUANTIZED_DTYPES: readonly QuantizedDType[] = ["int8", "int4", "mix
 export interface QuantizeOptions {
   readonly dtype: QuantizedDType;
   /**
-   * Numbers that share a scale: 16, 32, 64, 128 or 256. Default 64 for 4 bits; in 8 bits a whole row, which multiplies twice as
-   * fast, and 128 for the token table and where there are zero points. A matrix whose rows would be filled up by more than an
+   * Numbers that share a scale: 16, 32, 64, 128 or 256. Default 64 for 4 bits; in 8 bits a whole row, which is ready to be
+   * multiplied with as it lies in the file, and 128 where there are zero points. A matrix whose rows would be filled up by more than an
    * eighth takes half of it, until they fit.
    */
   readonly blockSize?: number;
@@ -149,10 +150,11 @@ function bitsFor(name: string, { dtype, vision = "keep" }: QuantizeOptions): Qua
   return undefined;
 }
 
-function blockSizeFor({ name, shape }: TensorRef, bits: 4 | 8, options: QuantizeOptions): number {
+function blockSizeFor({ shape }: TensorRef, bits: 4 | 8, options: QuantizeOptions): number {
   const width = shape[1] ?? 0;
   const { blockSize, zeroPoints } = options;
-  if (bits === 8 && blockSize === undefined && !zeroPoints && name !== TABLE && name !== HEAD) return width;
+  const whole = { bits, blockSize: width, zeroPoints: zeroPoints ?? false };
+  if (blockSize === undefined && panelRows(whole, [shape[0] ?? 0, width]) !== undefined) return width;
   let size = options.blockSize ?? DEFAULT_BLOCK[bits];
   while (size > BLOCK_SIZES[0]! && (Math.ceil(width / size) * size) / width - 1 > MOST_PADDING) size /= 2;
   return size;

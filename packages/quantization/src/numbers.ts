@@ -6,21 +6,22 @@ const CHUNK = 2 ** 20;
 
 let halves: Float32Array | undefined;
 
-/** How many rows of this width are worked on at once. */
-export function rowsAtOnce(width: number): number {
-  return Math.max(1, Math.floor(CHUNK / width));
+/** How many rows of this width are worked on at once: a multiple of those that belong together. */
+export function rowsAtOnce(width: number, together: number): number {
+  return Math.max(1, Math.floor(CHUNK / width / together)) * together;
 }
 
-/** The values of a matrix [out, width], some rows at a time. Throws `quantization/not-finite` for what has no place on a scale. */
+/** The values of a matrix [out, width], some rows at a time, those that belong `together` always so. Throws `quantization/not-finite` for what has no place on a scale. */
 export async function* matrixRows(
   ref: TensorRef,
   first: number,
   last: number,
+  together: number,
   signal?: AbortSignal,
 ): AsyncGenerator<{ readonly first: number; readonly last: number; readonly rows: Float32Array }, void, undefined> {
   const [out = 0, width = 0] = ref.shape;
   const rowBytes = (ref.end - ref.start) / out;
-  const step = rowsAtOnce(width);
+  const step = rowsAtOnce(width, together);
   for (let from = first; from < last; from += step) {
     signal?.throwIfAborted();
     const to = Math.min(last, from + step);

@@ -69,8 +69,50 @@ describe.each(formats)("$bits bits in blocks of $blockSize, zero points: $zeroPo
   });
 
   it(`${zeroPoints ? "has" : "has no"} zero points`, () => {
-    const parts = quantizeMatrix(tensorOf("w", gaussian([2, 64], 1)), format).map((part) => part.name);
+    const parts = quantizeMatrix(tensorOf("w", gaussian([2, 96], 1)), format).map((part) => part.name);
     expect(parts).toEqual(["w.scales", ...(zeroPoints ? ["w.zero_points"] : []), `w.int${bits}`]);
+  });
+});
+
+describe("whole rows in 8 bits", () => {
+  const wholeRows = (width: number) => ({ bits: 8, blockSize: width, zeroPoints: false }) as const;
+
+  it.each([
+    [7, 7],
+    [128, 128],
+    [256, 128],
+    [192, 64],
+    [300, 75],
+    [4304, 269],
+  ])("%i of them lie in panels of %i, and come back to half a step", async (out, rows) => {
+    const width = 24;
+    const matrix = gaussian([out, width], out);
+    const parts = quantizeMatrix(tensorOf("w", matrix), wholeRows(width));
+    const packed = among(parts, "w");
+    expect(packed).toMatchObject({ shape: [out, width], data: { dtype: "int8", shape: [out / rows, width, rows] } });
+    const back = await dequantizeMatrix(packed, width);
+    expect(relativeError(matrix.data, back.data)).toBeLessThan(TOLERANCES["quantization/int8 weights"]);
+    const [scales, sums] = [await readTensor(packed.scales), await readTensor(packed.sums!)];
+    for (let row = 0; row < out; row++) {
+      const sum = back.data.subarray(row * width, (row + 1) * width).reduce((all, x) => all + x, 0);
+      expect(Math.abs(Math.round(sum / Number(scales.data[row])) - Number(sums.data[row]))).toBe(0);
+    }
+  });
+
+  it("have the same bytes in any pieces", async () => {
+    for (const part of quantizeMatrix(tensorOf("w", gaussian([300, 24], 3)), wholeRows(24))) {
+      const whole = await part.source.read(0, part.end);
+      const pieces: number[] = [];
+      for (let at = 0; at < part.end; at += 1111)
+        pieces.push(...(await part.source.read(at, Math.min(part.end, at + 1111))));
+      expect(pieces).toEqual([...whole]);
+    }
+  });
+
+  it("need a number of rows that panels divide", () => {
+    expect(() => quantizeMatrix(tensorOf("w", gaussian([1031, 24], 1)), wholeRows(24))).toThrow(
+      /quantization\/option: blockSize is 24, .* where panels of 64 to 512 rows divide 1031/,
+    );
   });
 });
 

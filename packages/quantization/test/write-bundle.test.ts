@@ -49,7 +49,7 @@ it("writes a folder like any other, and says what was done", async () => {
     [TABLE]: {
       shape: [300, 96],
       bits: 8,
-      blockSize: 32,
+      blockSize: 96,
       zeroPoints: false,
       relativeError: Number(made.matrices[0]!.relativeError.toPrecision(3)),
     },

@@ -13,11 +13,13 @@ export { toBigVision, type BigVisionSizes } from "./npz/to-big-vision.ts";
 export { openModel, weightPaths, type OpenModelOptions } from "./open-model.ts";
 export {
   findQuantized,
-  hasWholeRows,
+  panelRows,
   quantizedFits,
   quantizedParts,
+  tensorsOf,
   type QuantizedFormat,
   type QuantizedPart,
+  type QuantizedParts,
   type QuantizedTensor,
 } from "./quantized.ts";
 export { openSafetensors } from "./safetensors/open.ts";

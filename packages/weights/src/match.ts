@@ -1,7 +1,7 @@
 import { nearest, PaliGemmaError } from "@paligemma/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import { LIMITS } from "./limits.ts";
-import { findQuantized, quantizedFits } from "./quantized.ts";
+import { findQuantized, quantizedFits, tensorsOf } from "./quantized.ts";
 
 /** What `matchTensors` lets pass. */
 export interface MatchOptions {
@@ -27,9 +27,7 @@ export function matchTensors(
       return found ? [[name, found] as const] : [];
     }),
   );
-  const parts = new Set(
-    [...quantized.values()].flatMap(({ data, scales, zeroPointData }) => [data, scales, zeroPointData]),
-  );
+  const parts = new Set([...quantized.values()].flatMap(tensorsOf));
   const has = (name: string): boolean => tensors.has(name) || quantized.has(name);
   const missing = [...expected.keys()].filter((name) => !has(name) && !optional.has(name));
   const superfluous = [...tensors]

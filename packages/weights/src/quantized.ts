@@ -13,48 +13,96 @@ export interface QuantizedFormat {
 /**
  * A matrix [out, in] as it lies in a checkpoint, in the layout of onnxruntime's MatMulNBits. A number is
  * scale · (q − zero point). Rows are filled up with zeros to whole blocks. Where a row is one block of 8 bits and has no zero
- * point of its own, it is signed bytes instead, as onnxruntime's QGemm takes them: a number is scale · q.
+ * point of its own, it is signed bytes instead, and a number is scale · q. Such rows lie side by side in panels
+ * (see `panelRows`), which processors multiply with as they lie in the file.
  */
 export interface QuantizedTensor extends QuantizedFormat {
-  /** True where a row is one block of signed bytes. */
-  readonly wholeRows: boolean;
-  /** uint8 [out, blocks, blockSize · bits / 8], or int8 [out, 1, in]; of 4-bit numbers the first of two is in the low half of a byte. */
+  /** [out, in], where `in` is what the blocks hold: the length of a row, filled up. */
+  readonly shape: readonly [number, number];
+  /**
+   * uint8 [out, blocks, blockSize · bits / 8], or of whole rows int8 [panels, in, rows of a panel]; of 4-bit numbers the first of two
+   * is in the low half of a byte.
+   */
   readonly data: TensorRef;
   /** float32 [out, blocks] */
   readonly scales: TensorRef;
   /** uint8 [out, ⌈blocks · bits / 8⌉], packed as `data`. */
   readonly zeroPointData?: TensorRef;
+  /** Of whole rows, the sum of the q of each: int32 [out]. Products of bytes that count from 128 are made good with them. */
+  readonly sums?: TensorRef;
 }
 
 /** Name, format and shape of a tensor to be. */
 export type QuantizedPart = Pick<TensorRef, "name" | "dtype" | "shape">;
 
 const DATA = { 4: "int4", 8: "int8" } as const;
+/** Rows of a panel: at best, and where that many do not divide a matrix. */
+const [PANEL_ROWS, FEWEST_PANEL_ROWS, MOST_PANEL_ROWS] = [128, 64, 512];
 const SMALLEST_BLOCK = 16; // onnxruntime, contrib operator MatMulNBits: block_size
 
+/** The tensors that a quantised matrix is made of. */
+export interface QuantizedParts {
+  readonly data: QuantizedPart;
+  readonly scales: QuantizedPart;
+  readonly zeroPoints: QuantizedPart | undefined;
+  readonly sums: QuantizedPart | undefined;
+}
+
 /**
- * The tensors that stand for the matrix `name` [out, in] in a checkpoint: `name.int4` or `name.int8`, `name.scales` and, with
- * zero points, `name.zero_points`. Their names and shapes say everything: no other description is read.
+ * The tensors that stand for the matrix `name` [out, in] in a checkpoint: `name.int4` or `name.int8`, `name.scales`, with zero
+ * points `name.zero_points`, and of whole rows `name.sums`. Their names, types and shapes say everything: no other
+ * description is read.
  */
 export function quantizedParts(
   name: string,
-  [out, width]: readonly [number, number],
+  shape: readonly [number, number],
   format: QuantizedFormat,
-): { readonly data: QuantizedPart; readonly scales: QuantizedPart; readonly zeroPoints: QuantizedPart | undefined } {
-  const { bits, blockSize, zeroPoints } = format;
-  const blocks = Math.ceil(width / blockSize);
-  const packed = Math.ceil((blocks * bits) / 8);
-  const dtype = hasWholeRows(format, width) ? "int8" : "uint8";
+): QuantizedParts {
+  const rows = panelRows(format, shape);
+  return rows === undefined ? blockParts(name, shape, format) : panelParts(name, shape, rows);
+}
+
+/**
+ * Where rows of a matrix [out, in] are one block of signed bytes each: how many of them lie side by side in a panel. 128 where
+ * they fit, since onnxruntime's products are fastest then, for one row of input and for many. Undefined for blocks, and where no
+ * number of rows near that divides `out`.
+ */
+export function panelRows(
+  { bits, blockSize, zeroPoints }: QuantizedFormat,
+  [out, width]: readonly [number, number],
+): number | undefined {
+  return bits === 8 && blockSize === width && !zeroPoints ? rowsOfPanel(out) : undefined;
+}
+
+function rowsOfPanel(out: number): number | undefined {
+  if (out <= PANEL_ROWS) return out;
+  if (out % PANEL_ROWS === 0) return PANEL_ROWS;
+  for (let rows = FEWEST_PANEL_ROWS; rows <= MOST_PANEL_ROWS; rows++) if (out % rows === 0) return rows;
+  return undefined;
+}
+
+function panelParts(name: string, [out, width]: readonly [number, number], rows: number): QuantizedParts {
   return {
-    data: { name: `${name}.${DATA[bits]}`, dtype, shape: [out, blocks, (blockSize * bits) / 8] },
-    scales: { name: `${name}.scales`, dtype: "float32", shape: [out, blocks] },
-    zeroPoints: zeroPoints ? { name: `${name}.zero_points`, dtype: "uint8", shape: [out, packed] } : undefined,
+    data: { name: `${name}.${DATA[8]}`, dtype: "int8", shape: [out / rows, width, rows] },
+    scales: { name: `${name}.scales`, dtype: "float32", shape: [out, 1] },
+    zeroPoints: undefined,
+    sums: { name: `${name}.sums`, dtype: "int32", shape: [out] },
   };
 }
 
-/** True where rows of this length are one block of signed bytes. */
-export function hasWholeRows({ bits, blockSize, zeroPoints }: QuantizedFormat, width: number): boolean {
-  return bits === 8 && blockSize === width && !zeroPoints;
+function blockParts(
+  name: string,
+  [out, width]: readonly [number, number],
+  { bits, blockSize, zeroPoints }: QuantizedFormat,
+): QuantizedParts {
+  const blocks = Math.ceil(width / blockSize);
+  const packed = Math.ceil((blocks * bits) / 8);
+  return {
+    data: { name: `${name}.${DATA[bits]}`, dtype: "uint8", shape: [out, blocks, (blockSize * bits) / 8] },
+    scales: { name: `${name}.scales`, dtype: "float32", shape: [out, blocks] },
+    zeroPoints: zeroPoints ? { name: `${name}.zero_points`, dtype: "uint8", shape: [out, packed] } : undefined,
+    sums: undefined,
+  };
 }
 
 /**
@@ -65,35 +113,50 @@ export function findQuantized({ tensors }: Pick<Checkpoint, "tensors">, name: st
   const bits = tensors.has(`${name}.${DATA[4]}`) ? 4 : 8;
   const data = tensors.get(`${name}.${DATA[bits]}`);
   if (!data) return undefined;
-  const [out = 0, blocks = 0, bytes = 0] = data.shape;
-  const blockSize = (bytes * 8) / bits;
-  const [scales, zeroPointData] = [tensors.get(`${name}.scales`), tensors.get(`${name}.zero_points`)];
-  const format = { bits, blockSize, zeroPoints: zeroPointData !== undefined } as const;
-  const wholeRows = data.dtype === "int8" && hasWholeRows(format, blocks * blockSize);
-  const needed = quantizedParts(name, [out, blocks * blockSize], format);
-  // Blocks may be as long as a row and still be of the other kind.
-  const kinds = [needed.data, { ...needed.data, dtype: "uint8" as const }];
+  const [scales, zeroPointData, sums] = ["scales", "zero_points", "sums"].map((part) => tensors.get(`${name}.${part}`));
+  // Signed bytes are panels [panels, in, rows], all others blocks [out, blocks, bytes].
+  const panels = data.dtype === "int8" && bits === 8;
+  const [first = 0, second = 0, third = 0] = data.shape;
+  const blockSize = panels ? second : (third * 8) / bits;
+  const shape = panels ? ([first * third, second] as const) : ([first, second * blockSize] as const);
+  const format = { bits, blockSize, zeroPoints: !panels && zeroPointData !== undefined } as const;
+  const needed = panels ? panelParts(name, shape, third) : blockParts(name, shape, format);
   const wrong = [
-    ...(data.shape.length === 3 &&
-    (wholeRows || (Number.isInteger(Math.log2(blockSize)) && blockSize >= SMALLEST_BLOCK))
+    ...(data.shape.length === 3 && (panels || (Number.isInteger(Math.log2(blockSize)) && blockSize >= SMALLEST_BLOCK))
       ? []
-      : [`blocks of ${blockSize}, they must be a power of two of at least ${SMALLEST_BLOCK}, or in 8 bits whole rows`]),
-    ...mismatch(data, kinds.find(({ dtype }) => dtype === data.dtype) ?? needed.data),
+      : [`blocks of ${blockSize}, they must be a power of two of at least ${SMALLEST_BLOCK}`]),
+    ...mismatch(data, needed.data),
     ...mismatch(scales, needed.scales),
     ...(needed.zeroPoints ? mismatch(zeroPointData, needed.zeroPoints) : []),
+    ...(needed.sums ? mismatch(sums, needed.sums) : []),
   ];
   if (wrong.length > 0)
     throw new PaliGemmaError(
       "weights/quantized",
       `the parts of ${name} do not belong together: ${wrong.join("; ")}. Quantise the checkpoint again`,
     );
-  return { ...format, wholeRows, data, scales: scales!, ...(zeroPointData && { zeroPointData }) };
+  return {
+    ...format,
+    shape,
+    data,
+    scales: scales!,
+    ...(needed.zeroPoints && { zeroPointData: zeroPointData! }),
+    ...(needed.sums && { sums: sums! }),
+  };
+}
+
+/** The tensors of a quantised matrix that are there. */
+export function tensorsOf({ data, scales, zeroPointData, sums }: QuantizedTensor): readonly TensorRef[] {
+  return [data, scales, zeroPointData, sums].filter((part) => part !== undefined);
 }
 
 /** True where a quantised matrix can be the one of this shape: its rows have as many blocks as `in` numbers fill. */
-export function quantizedFits({ data, blockSize }: QuantizedTensor, shape: readonly number[]): boolean {
+export function quantizedFits(
+  { shape: [rows, filled], blockSize }: QuantizedTensor,
+  shape: readonly number[],
+): boolean {
   const [out, width = 0] = shape;
-  return shape.length === 2 && data.shape[0] === out && data.shape[1] === Math.ceil(width / blockSize);
+  return shape.length === 2 && rows === out && filled === Math.ceil(width / blockSize) * blockSize;
 }
 
 function mismatch(found: TensorRef | undefined, { name, dtype, shape }: QuantizedPart): readonly string[] {

@@ -4,6 +4,7 @@ import { looksLikeExport } from "@paligemma/onnx";
 import {
   canonicalNames,
   findQuantized,
+  tensorsOf,
   matchTensors,
   openModel,
   weightPaths,
@@ -209,11 +210,7 @@ function quantizedParts(
     [...releasedTensors(config).keys(), HEAD].flatMap((name) => {
       const found = findQuantized(checkpoint, name);
       const matrix = { name, type: `int${found?.bits}` };
-      return found
-        ? [found.data, found.scales, ...(found.zeroPointData ? [found.zeroPointData] : [])].map(
-            (part) => [part.name, matrix] as const,
-          )
-        : [];
+      return found ? tensorsOf(found).map((part) => [part.name, matrix] as const) : [];
     }),
   );
 }

@@ -1,8 +1,17 @@
 import { sizeOf } from "@paligemma/core";
 import type { GraphModel, Initializer, Node } from "@paligemma/graph";
 
-/** What is done to a tensor's bytes while they are read: every byte XORed, or every number of four bytes written several times. */
-export type Change = { readonly flip: number } | { readonly repeat: number };
+/**
+ * What is done to a tensor's bytes while they are read: every panel [in, rows] turned into rows [rows, in] and every byte XORed, or
+ * every number of four bytes written several times.
+ */
+export type Change = { readonly panel: Panel; readonly flip: number } | { readonly repeat: number };
+
+/** Rows side by side: [in, rows]. */
+export interface Panel {
+  readonly width: number;
+  readonly rows: number;
+}
 
 /** A graph whose tensors are already what it makes of them alone. */
 export interface Changed {
@@ -17,8 +26,8 @@ const UINT8 = 2;
 const MAX_BLOCKS = 4096;
 
 /**
- * Takes out of a graph how it cuts whole rows in 8 bits into blocks: signed bytes that are looked at as unsigned ones, flipped and
- * given another shape, and scales [rows, 1] that are stretched. Tensors that are streamed are inputs, of which the runtime would do
+ * Takes out of a graph how it cuts whole rows in 8 bits into blocks: panels of signed bytes that are turned, looked at as unsigned
+ * ones, flipped and given another shape, and scales [rows, 1] that are stretched. Tensors that are streamed are inputs, of which the runtime would do
  * it in every run.
  */
 export function changeWhileLoading(model: GraphModel): Changed {
@@ -36,20 +45,28 @@ export function changeWhileLoading(model: GraphModel): Changed {
   const done = new Set<Node>();
 
   /** What `nodes`, one after the other, make of a tensor. */
-  function instead(tensor: Initializer, nodes: readonly Node[], change: Change): Initializer[] {
+  function instead(tensor: Initializer, nodes: readonly Node[], change: Change): Initializer {
     const [name] = nodes.at(-1)!.outputs;
     for (const node of nodes) done.add(node);
     changes.set(name!, change);
-    return [{ ...tensor, name: name!, ref: { ...tensor.ref! } }];
+    return { ...tensor, name: name!, ref: { ...tensor.ref! } };
   }
 
-  function flipped(tensor: Initializer, look: Node): readonly Initializer[] {
-    const flip = toUnsigned(look) ? onlyUser(look) : undefined;
+  function turned(tensor: Initializer, turn: Node): readonly Initializer[] {
+    const [, width, rows] = tensor.shape;
+    const look = turnsPanels(turn) ? onlyUser(turn) : undefined;
+    const flip = look && toUnsigned(look) ? onlyUser(look) : undefined;
     const [bits, ...others] = (flip?.op === "BitwiseXor" && numbers(flip.inputs[1])) || [];
-    const view = flip && onlyUser(flip);
-    const shape = view?.op === "Reshape" ? numbers(view.inputs[1]) : undefined;
-    if (bits === undefined || others.length > 0 || !shape || sizeOf(shape) !== sizeOf(tensor.shape)) return [];
-    return instead({ ...tensor, dtype: "uint8", shape }, [look, flip!, view!], { flip: bits });
+    if (!flip || bits === undefined || others.length > 0) return [];
+    const views = users(flip.outputs[0]!).map((node) => {
+      const shape = node.op === "Reshape" ? numbers(node.inputs[1]) : undefined;
+      return shape && sizeOf(shape) === sizeOf(tensor.shape) ? { node, shape } : undefined;
+    });
+    if (views.length === 0 || views.includes(undefined)) return [];
+    const change: Change = { panel: { width: width!, rows: rows! }, flip: bits };
+    return views.map((view) =>
+      instead({ ...tensor, dtype: "uint8", shape: view!.shape }, [turn, look!, flip, view!.node], change),
+    );
   }
 
   function stretched(tensor: Initializer, stretch: Node): readonly Initializer[] {
@@ -58,12 +75,12 @@ export function changeWhileLoading(model: GraphModel): Changed {
     const [, repeat = 0] = shape;
     if (one !== 1 || more.length > 0 || shape.length !== 2 || shape[0] !== rows) return [];
     if (!(repeat >= 1 && repeat <= MAX_BLOCKS)) return [];
-    return instead({ ...tensor, shape }, [stretch], { repeat });
+    return [instead({ ...tensor, shape }, [stretch], { repeat })];
   }
 
   const initializers = model.initializers.flatMap((tensor): readonly Initializer[] => {
     if (!tensor.ref || (tensor.dtype !== "int8" && tensor.dtype !== "float32")) return [tensor];
-    const change = tensor.dtype === "int8" ? flipped : stretched;
+    const change = tensor.dtype === "int8" ? turned : stretched;
     const uses = users(tensor.name);
     const made = uses.flatMap((node) => change(tensor, node));
     return made.length > 0 && made.length === uses.length ? made : [tensor, ...made];
@@ -72,24 +89,37 @@ export function changeWhileLoading(model: GraphModel): Changed {
   return { model: { ...model, nodes: model.nodes.filter((node) => !done.has(node)), initializers }, changes };
 }
 
+/** True for [panels, in, rows] → [panels, rows, in]. */
+function turnsPanels({ op, attributes }: Node): boolean {
+  const order = attributes["perm"];
+  return op === "Transpose" && order !== undefined && "ints" in order && order.ints.join() === "0,2,1";
+}
+
 function toUnsigned({ op, attributes }: Node): boolean {
   const to = attributes["to"];
   return op === "Cast" && to !== undefined && "int" in to && to.int === UINT8;
 }
 
+/** Bytes of a tensor that a change takes together: they are never cut. */
+export function togetherBytes(change: Change | undefined): number {
+  return change && "panel" in change ? change.panel.width * change.panel.rows : 1;
+}
+
 /** The bytes as the change makes them; others than those given. */
 export function changed(bytes: Uint8Array, change: Change): Uint8Array {
-  if ("flip" in change) return flippedBytes(bytes, change.flip);
+  if ("panel" in change) return turnedPanels(bytes, change.panel, change.flip);
   const made = new Uint8Array(bytes.length * change.repeat);
   for (let at = 0; at < bytes.length; at += 4)
     for (let i = 0; i < change.repeat; i++) made.set(bytes.subarray(at, at + 4), at * change.repeat + i * 4);
   return made;
 }
 
-function flippedBytes(bytes: Uint8Array, flip: number): Uint8Array {
-  const made = bytes.slice();
-  const words = new Uint32Array(made.buffer, 0, made.length >>> 2);
-  for (let i = 0; i < words.length; i++) words[i]! ^= flip * 0x01010101;
-  for (let i = words.length * 4; i < made.length; i++) made[i]! ^= flip;
+function turnedPanels(bytes: Uint8Array, { width, rows }: Panel, flip: number): Uint8Array {
+  const made = new Uint8Array(bytes.length);
+  for (let panel = 0; panel < bytes.length; panel += width * rows)
+    for (let r = 0; r < rows; r++) {
+      const row = panel + r * width;
+      for (let k = 0, from = panel + r; k < width; k++, from += rows) made[row + k] = bytes[from]! ^ flip;
+    }
   return made;
 }

@@ -1,6 +1,6 @@
 import { bitsOf, bytesFor, sizeOf, type OnProgress } from "@paligemma/core";
 import type { ByteSource } from "@paligemma/weights";
-import { changed } from "./changes.ts";
+import { changed, togetherBytes } from "./changes.ts";
 import { Room, convert } from "./convert.ts";
 import type { LoadedWeight } from "./plan.ts";
 
@@ -102,13 +102,15 @@ function planReads(weights: readonly LoadedWeight[]): Read[] {
   return reads;
 }
 
-/** A tensor in parts whose borders are whole elements, and whole words in either format. */
+/** A tensor in parts whose borders are whole elements, whole words in either format, and what a change takes together. */
 function cut(weight: LoadedWeight): Piece[] {
-  const { ref, dtype, shape } = weight;
+  const { ref, dtype, shape, change } = weight;
+  const together = togetherBytes(change);
+  const step = Math.max(1, Math.floor(PIECE_BYTES / together)) * together;
   const ratio = (bitsOf(dtype) * sizeOf(shape)) / (bitsOf(ref.dtype) * sizeOf(ref.shape));
   const pieces: Piece[] = [];
-  for (let start = ref.start; start < ref.end; start += PIECE_BYTES) {
-    const end = Math.min(start + PIECE_BYTES, ref.end);
+  for (let start = ref.start; start < ref.end; start += step) {
+    const end = Math.min(start + step, ref.end);
     pieces.push({ weight, start, end, offset: (start - ref.start) * ratio });
   }
   return pieces;

@@ -1,4 +1,4 @@
-import { planSafetensors, quantizedParts, type Checkpoint, type TensorRef } from "@paligemma/weights";
+import { panelRows, planSafetensors, quantizedParts, type Checkpoint, type TensorRef } from "@paligemma/weights";
 import { plannedMatrices, planCheckpoint, type QuantizedMatrix, type QuantizeOptions } from "../checkpoint.ts";
 import { quantizeMatrix } from "../matrix.ts";
 import { rowsAtOnce } from "../numbers.ts";
@@ -21,6 +21,8 @@ export type Piece =
       readonly ref: TensorRef;
       readonly format: QuantizedFormat;
       readonly moments: Float32Array | undefined;
+      /** Where whole rows lie in panels, the rows of each. */
+      readonly panelRows: number | undefined;
       /** Place of the matrix among `BundlePlan.matrices`. */
       readonly matrix: number;
       readonly firstRow: number;
@@ -28,6 +30,7 @@ export type Piece =
       readonly dataAt: number;
       readonly scalesAt: number;
       readonly zeroPointsAt: number;
+      readonly sumsAt: number;
     };
 
 /** A file of quantised tensors that is to be written: every byte of it belongs to one piece or the header. */
@@ -77,20 +80,25 @@ function rowPieces(
 ): readonly Piece[] {
   const { ref, format } = what;
   const [out, width] = ref.shape as readonly [number, number];
-  const { data, scales, zeroPoints } = quantizedParts(ref.name, [out, width], format);
+  const { data, scales, zeroPoints, sums } = quantizedParts(ref.name, [out, width], format);
+  const together = panelRows(format, [out, width]);
   const place = (part: { readonly name: string } | undefined): number => (part ? places.get(part.name)! : 0);
-  const [dataRow, scalesRow] = [data.shape[1]! * data.shape[2]!, scales.shape[1]! * Float32Array.BYTES_PER_ELEMENT];
+  // Of a panel every row takes as many bytes as it has numbers.
+  const dataRow = together === undefined ? data.shape[1]! * data.shape[2]! : width;
+  const scalesRow = scales.shape[1]! * Float32Array.BYTES_PER_ELEMENT;
   const pieces: Piece[] = [];
-  const step = rowsAtOnce(width);
+  const step = rowsAtOnce(width, together ?? 1);
   for (let firstRow = 0; firstRow < out; firstRow += step) {
     pieces.push({
       kind: "rows",
       ...what,
+      panelRows: together,
       firstRow,
       lastRow: Math.min(out, firstRow + step),
       dataAt: place(data) + firstRow * dataRow,
       scalesAt: place(scales) + firstRow * scalesRow,
       zeroPointsAt: place(zeroPoints) + firstRow * (zeroPoints?.shape[1] ?? 0),
+      sumsAt: place(sums) + firstRow * Int32Array.BYTES_PER_ELEMENT,
     });
   }
   return pieces;

@@ -20,7 +20,7 @@ export interface BundleState {
 
 const FILE = "state.json";
 /** Counted up when other bytes are written for the same weights. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /**
  * Tells this work from every other: what is read (files by path, size and time), and what becomes of it (the header). Work on tensors that are in no file

@@ -13,4 +13,4 @@ export type Reply =
   | { readonly id: number; readonly fault: string };
 
 /** Counted up when messages or the numbers in them change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;

@@ -7,7 +7,7 @@ import { PROTOCOL, type Reply, type Request } from "./protocol.ts";
 const port = parentPort!;
 
 function answer(reply: Reply): void {
-  const parts = "data" in reply ? [reply.data, reply.scales, reply.zeroPoints] : [];
+  const parts = "data" in reply ? [reply.data, reply.scales, reply.zeroPoints, reply.sums] : [];
   port.postMessage(
     reply,
     parts.flatMap((part) => (part ? [part.buffer] : [])),

@@ -116,16 +116,18 @@ async function writePiece(
     await writeAt(output, await ref.source.read(piece.start, piece.end, signal), piece.at);
     return undefined;
   }
-  const { format, moments, matrix, firstRow, lastRow } = piece;
+  const { format, moments, matrix, panelRows, firstRow, lastRow } = piece;
   const rowBytes = (ref.end - ref.start) / ref.shape[0]!;
   const bytes = await ref.source.read(ref.start + firstRow * rowBytes, ref.start + lastRow * rowBytes, signal);
   const shared = moments && { factors: sharedFactors(moments) };
-  const job = { dtype: ref.dtype, bytes, width: ref.shape[1]!, format, ...shared };
+  const panels = panelRows !== undefined && { panelRows };
+  const job = { dtype: ref.dtype, bytes, width: ref.shape[1]!, format, ...panels, ...shared };
   const made = await quantizing.quantize(thread, job);
   if ("odd" in made) throw notFinite(ref, firstRow, made.odd);
   await writeAt(output, made.data, piece.dataAt);
   await writeAt(output, made.scales, piece.scalesAt);
   if (made.zeroPoints) await writeAt(output, made.zeroPoints, piece.zeroPointsAt);
+  if (made.sums) await writeAt(output, made.sums, piece.sumsAt);
   return { matrix, squaredError: made.squaredError, squaredNorm: made.squaredNorm };
 }
 

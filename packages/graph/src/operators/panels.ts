@@ -1,0 +1,145 @@
+import { PaliGemmaError, ndArray } from "@paligemma/core";
+import type { Graph } from "../graph.ts";
+import type { Dim, Value } from "../value.ts";
+import type { QuantizedBlocks, QuantizedPanels } from "../weights.ts";
+import { add, cast, mul, scalar, sub } from "./elementwise.ts";
+import { gather, integers, reshape, transpose } from "./shape.ts";
+
+// Weights in 8 bits with one scale for a row, in panels [count, in, rows]: products of bytes from end to end. onnxruntime leaves
+// such weights as they lie: it packs matrices of two axes only, which takes seconds for a model and another copy of it. One row of
+// input is multiplied by a kernel that reads the weights once, but only where no zero point is given to it.
+
+/** What stands for 0 in a byte of the input. */
+const MIDDLE = 128;
+/** Sizes that kernels take, for rows that are looked at as blocks. */
+const BLOCK_SIZES = [256, 128, 64, 32, 16];
+
+/** x · Wᵀ (+ b). x [..., in] → [..., out]; every row of x has a scale of its own. */
+export function multiplyPanels(x: Value, panels: QuantizedPanels, bias: Value | undefined): Value {
+  const g = x.graph;
+  const { count, rows } = panels;
+  const { bytes, scales } = byteRows(x);
+  const shape = [count, bytes.shape[0]!, rows];
+  const products = g.node({
+    op: "MatMulInteger",
+    inputs: [bytes, panels.data],
+    outputs: [{ dtype: "int32", shape }],
+  })[0]!;
+  // Σ (byte − 128) · q = Σ byte · q − 128 · Σ q, exactly.
+  const middles = mul(panels.panelSums, g.constant(ndArray("int32", [], Int32Array.of(MIDDLE))));
+  const scaled = mul(cast(sub(products, middles), "float32"), panels.panelScales);
+  const byRow = count === 1 ? scaled : transpose(scaled, [1, 0, 2]);
+  const y = mul(reshape(byRow, [bytes.shape[0]!, count * rows]), scales);
+  const open = x.shape.length === 2 ? y : reshape(y, [...x.shape.slice(0, -1), count * rows]);
+  return bias ? add(open, bias) : open;
+}
+
+/** Rows in 8 bits: x ≈ scale · (bytes − 128). */
+interface ByteRows {
+  /** uint8 [rows, in] */
+  readonly bytes: Value;
+  /** [rows, 1] */
+  readonly scales: Value;
+}
+
+/** What was rounded already: query, key and value are made from the same rows, and so are gate and up. */
+const rounded = new WeakMap<Value, ByteRows>();
+
+function byteRows(x: Value): ByteRows {
+  const known = rounded.get(x);
+  if (known) return known;
+  const g = x.graph;
+  const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), x.shape.at(-1)!]);
+  const rows = flat.shape[0]!;
+  const size = g.node({ op: "Abs", inputs: [flat], outputs: [flat] })[0]!;
+  const largest = g.node({
+    op: "ReduceMax",
+    inputs: [size, integers(g, [1])],
+    attributes: { keepdims: { int: 0 } },
+    outputs: [{ dtype: "float32", shape: [rows] }],
+  })[0]!;
+  // A row of zeros has the scale 0: whatever its bytes become, times 0 it is 0 again.
+  const scales = mul(largest, scalar(g, 1 / (MIDDLE - 1)));
+  const bytes = g.node({
+    op: "QuantizeLinear",
+    inputs: [flat, scales, zeroPoints(scales, rows)],
+    attributes: { axis: { int: 0 } },
+    outputs: [{ dtype: "uint8", shape: flat.shape }],
+  })[0]!;
+  const made = { bytes, scales: reshape(scales, [rows, 1]) };
+  rounded.set(x, made);
+  return made;
+}
+
+/** As many middles as there are rows, made once for all products of a graph. */
+const middles = new WeakMap<Graph, Map<Dim, Value>>();
+
+function zeroPoints(scales: Value, rows: Dim): Value {
+  const g = scales.graph;
+  const made = middles.get(g) ?? new Map<Dim, Value>();
+  middles.set(g, made);
+  const known = made.get(rows);
+  if (known) return known;
+  const size = g.node({ op: "Shape", inputs: [scales], outputs: [{ dtype: "int64", shape: [1] }] })[0]!;
+  const points = g.node({ op: "Expand", inputs: [middle(g), size], outputs: [{ dtype: "uint8", shape: [rows] }] })[0]!;
+  made.set(rows, points);
+  return points;
+}
+
+function middle(g: Graph): Value {
+  return g.constant(ndArray("uint8", [], Uint8Array.of(MIDDLE)));
+}
+
+/** Rows of a table at `indices` (int64 [...]), unpacked: [..., width]. */
+export function gatherPanels(panels: QuantizedPanels, indices: Value): Value {
+  const g = indices.graph;
+  const [, width] = panels.data.shape as readonly [number, number, number];
+  const number = (value: number): Value => g.constant(ndArray("int64", [], BigInt64Array.of(BigInt(value))));
+  const rows = number(panels.rows);
+  const part = (op: "Div" | "Mod"): Value => g.node({ op, inputs: [indices, rows], outputs: [indices] })[0]!;
+  const first = add(mul(part("Div"), number(width * panels.rows)), part("Mod"));
+  const offsets = integers(
+    g,
+    Array.from({ length: width }, (_, i) => i * panels.rows),
+  );
+  const found = gather(panels.bytes, add(reshape(first, [...indices.shape, 1]), offsets));
+  return mul(cast(found, "float32"), gather(panels.scales, indices));
+}
+
+/**
+ * Panels cut up into blocks, each part of a row with the row's scale. It is done once, by the runtime when it loads or by the
+ * backend while it reads.
+ */
+export function panelsInBlocks(panels: QuantizedPanels, name: string): QuantizedBlocks {
+  const { graph: g, shape } = panels.data;
+  const [count, width, rows] = shape as readonly [number, number, number];
+  const out = count * rows;
+  const blockSize = BLOCK_SIZES.find((size) => width % size === 0);
+  if (blockSize === undefined) {
+    throw new PaliGemmaError(
+      "graph/quantized",
+      `${name} has one scale for a row of ${width}, and ${g.target.name} takes blocks of 16 to 256 only; quantise with a blockSize, such as 128`,
+    );
+  }
+  const signed = cast(transpose(panels.data, [0, 2, 1]), "uint8");
+  const bytes = g.node({ op: "BitwiseXor", inputs: [signed, middle(g)], outputs: [signed] })[0]!;
+  const blocks = [out, width / blockSize];
+  const scales = g.node({
+    op: "Expand",
+    inputs: [panels.scales, integers(g, blocks)],
+    outputs: [{ dtype: "float32", shape: blocks }],
+  })[0]!;
+  return {
+    bits: 8,
+    blockSize,
+    scales,
+    zeroPoints: undefined,
+    // Getters: a value that nobody uses must not stand in the graph.
+    get data() {
+      return reshape(bytes, [...blocks, blockSize]);
+    },
+    get rowBytes() {
+      return reshape(bytes, [out, width]);
+    },
+  };
+}
