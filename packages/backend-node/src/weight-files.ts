@@ -32,7 +32,15 @@ type Reading = { readonly onProgress?: OnProgress | undefined; readonly signal?:
 const MAX_BESIDE_FILES = 2 ** 30;
 
 /**
- * Encodes `model` so that tensors in files are mapped by the runtime, never read here, and all others are read and handed
+ * Tensors in files up to this size become part of the model as well: the runtime takes about a millisecond to map one, whatever its
+ * size, and a model has hundreds of norms, biases and scales.
+ */
+export const MAPPED_BYTES: number = 2 ** 18;
+/** Bytes that are read at once to get several of those, and between two of them at most. */
+const [READ_BYTES, GAP_BYTES] = [2 ** 23, 2 ** 16];
+
+/**
+ * Encodes `model` so that large tensors in files are mapped by the runtime, never read here, and all others are read and handed
  * over with it. Throws `backend/changed` where a file is no longer what it was when it was opened.
  */
 export async function encodeWithWeights(model: GraphModel, reading: Reading = {}): Promise<Encoded> {
@@ -61,7 +69,8 @@ export async function encodeWithWeights(model: GraphModel, reading: Reading = {}
       `${model.name} has ${size} bytes of weights in memory beside weights in files, the limit is ${MAX_BESIDE_FILES}; write them to a file first (writeSafetensors of @paligemma/weights/node)`,
     );
   }
-  const read = await readAll(loose, reading);
+  const small = refs.filter((ref) => files.has(ref.source) && ref.end - ref.start <= MAPPED_BYTES);
+  const read = new Map([...(await readAll(loose, reading)), ...(await readTogether(small, reading.signal))]);
   const initializers = model.initializers.map((initializer) => {
     const bytes = initializer.ref && read.get(initializer.ref);
     return bytes
@@ -110,6 +119,29 @@ function checkRange({ name, dtype, shape, source, start, end }: TensorRef): void
 
 function sizeOfAll(refs: readonly TensorRef[]): number {
   return refs.reduce((sum, ref) => sum + ref.end - ref.start, 0);
+}
+
+/** The bytes of each; neighbours in a file are read together. */
+async function readTogether(
+  refs: readonly TensorRef[],
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<TensorRef, Uint8Array>> {
+  const read = new Map<TensorRef, Uint8Array>();
+  for (const source of new Set(refs.map((ref) => ref.source))) {
+    const own = refs.filter((ref) => ref.source === source).toSorted((a, b) => a.start - b.start);
+    for (let first = 0, next = 0; first < own.length; first = next) {
+      const { start } = own[first]!;
+      let { end } = own[first]!;
+      for (next = first + 1; next < own.length; next++) {
+        const ref = own[next]!;
+        if (ref.start - end > GAP_BYTES || ref.end - start > READ_BYTES) break;
+        end = Math.max(end, ref.end);
+      }
+      const bytes = await source.read(start, end, signal);
+      for (const ref of own.slice(first, next)) read.set(ref, bytes.slice(ref.start - start, ref.end - start));
+    }
+  }
+  return read;
 }
 
 /** The bytes of each, in order, one read at a time. */

@@ -76,6 +76,7 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
     initializer: model.initializers.map(tensor),
     input: model.inputs.map(port),
     output: model.outputs.map(port),
+    valueInfo: (model.values ?? []).map(port),
   };
   if (inline > MAX_INLINE_BYTES) {
     throw new PaliGemmaError(

@@ -47,6 +47,11 @@ export interface GraphModel {
   readonly outputs: readonly Port[];
   readonly nodes: readonly Node[];
   readonly initializers: readonly Initializer[];
+  /**
+   * Types of what nodes make, for runtimes: what has the same dimensions by name has the same size, and can have the same memory.
+   * Default: none is told, and runtimes know what they can work out.
+   */
+  readonly values?: readonly Port[];
 }
 
 /** One operator to be added. */
@@ -217,5 +222,14 @@ export function buildGraph(
     });
     return { name: outputName, dtype: result.dtype, shape: result.shape };
   });
-  return { name, target, inputs, outputs, nodes, initializers: [...initializers.values()] };
+  const made = nodes.flatMap((node) => node.outputs.map((made) => values.get(made)!));
+  return {
+    name,
+    target,
+    inputs,
+    outputs,
+    nodes,
+    initializers: [...initializers.values()],
+    values: made.map(({ name: called, dtype, shape }) => ({ name: called, dtype, shape })),
+  };
 }

@@ -73,7 +73,8 @@ export function planWeights(
         : node,
     );
   const isInline = ({ shape, dtype }: LoadedWeight): boolean => bytesFor(dtype, sizeOf(shape)) <= inlineBytes;
-  const split = splitTables({ ...model, nodes, initializers }, weights, maxBytes);
+  // Other formats change what nodes make: the types that were told before do not hold any more.
+  const split = splitTables({ ...model, nodes, initializers, values: [] }, weights, maxBytes);
   return {
     model: split.model,
     inline: split.weights.filter(isInline),

@@ -1,0 +1,10 @@
+import { readFile } from "node:fs/promises"; import { join } from "node:path";
+import { createNodeBackend } from "@paligemma/backend-node"; import { parseConfig } from "@paligemma/config";
+import { openCheckpoint } from "@paligemma/weights/node"; import { createModel } from "paligemma";
+const folder = process.argv[2]!;
+const config = parseConfig(JSON.parse(await readFile(join(folder, "config.json"), "utf8")));
+const t00 = performance.now(); const backend = await createNodeBackend({ threads: 2 }); console.log("backend", performance.now() - t00);
+const checkpoint = await openCheckpoint(folder);console.log("open", performance.now() - t00);
+const t0 = performance.now(); const orig = backend.compile.bind(backend);
+backend.compile = async (m, o) => { const t = performance.now(); console.log("compile begins", m.name, (t - t0).toFixed(0), "nodes", m.nodes.length); const r = await orig(m, o); console.log("compile", m.name, (performance.now() - t).toFixed(0)); return r; };
+const model = await createModel({ config, checkpoint, backend }); console.log("load", performance.now() - t0); await backend.dispose();
