@@ -11,6 +11,7 @@ import {
   transpose,
   where,
   type AdapterSlots,
+  type Dim,
   type Graph,
   type GraphModel,
   type Target,
@@ -33,6 +34,8 @@ export interface DecoderGraphOptions {
   readonly slots?: AdapterSlots;
   /** Dimensions that are few in every run; where it `hasFew`, the target has another graph for them that does the same. */
   readonly few?: readonly ("batch" | "tokens" | "asked")[];
+  /** A graph for one token of one text, which is none of an image: it does the same as the one for all, with fewer operators. */
+  readonly single?: boolean;
 }
 
 /** True where the target has other operators for few rows. */
@@ -54,6 +57,23 @@ export function hasPositionFirst(target: Target): boolean {
 }
 
 /**
+ * True where a second graph over the weights of this one costs no memory: they are mapped as they lie in their files, neither
+ * converted nor packed.
+ */
+export function sharesWeights({ target, nodes, initializers }: GraphModel): boolean {
+  const loaded = initializers.flatMap(({ ref }) => (ref ? [ref] : []));
+  return (
+    target.mapsFiles === true &&
+    !nodes.some(({ op }) => op === "MatMulNBits") &&
+    loaded.every(({ dtype, shape, source }) => source.path !== undefined && (shape.length < 2 || !isHalf(dtype)))
+  );
+}
+
+function isHalf(dtype: string): boolean {
+  return dtype === "bfloat16" || dtype === "float16";
+}
+
+/**
  * One graph for prompt and single steps. Inputs, in which batch and tokens change places where the target
  * `hasPositionFirst`: `input_ids`, `position_ids` int64 [batch, tokens]; `mask` (and `sliding_mask`) [batch, 1, tokens, total];
  * `past.{i}.key`, `past.{i}.value` [past, batch, width]; `logit_rows` int64 [asked], rows of [batch · tokens];
@@ -67,26 +87,28 @@ export function gemmaGraph(
   checkpoint?: Checkpoint,
   options: DecoderGraphOptions = {},
 ): GraphModel {
-  const { few = [] } = options;
+  const { few = [], single = false } = options;
+  const [batch, tokens] = single ? ([1, 1] as const) : (["batch", "tokens"] as const);
   const define = (g: Graph): Readonly<Record<string, Value>> => {
     const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
     const w = root.at(GEMMA_PREFIX);
     const { compute } = target;
-    const grid = hasPositionFirst(target) ? ["tokens", "batch"] : ["batch", "tokens"];
+    const grid = hasPositionFirst(target) ? ([tokens, batch] as const) : ([batch, tokens] as const);
     const ids = g.input("input_ids", "int64", grid);
     const positions = g.input("position_ids", "int64", grid);
-    const mask = g.input("mask", compute, ["batch", 1, "tokens", "total"]);
-    const slidingMask = hasWindow(config) ? g.input("sliding_mask", compute, ["batch", 1, "tokens", "total"]) : mask;
-    const cache = positionFirstCache(g, config);
-    const rows = g.input("logit_rows", "int64", ["asked"]);
+    const mask = g.input("mask", compute, [batch, 1, tokens, "total"]);
+    const slidingMask = hasWindow(config) ? g.input("sliding_mask", compute, [batch, 1, tokens, "total"]) : mask;
+    const cache = positionFirstCache(g, config, batch);
+    const rows = single ? undefined : g.input("logit_rows", "int64", ["asked"]);
 
     let x = embedTokens(ids, w, config);
-    if (options.images) x = insertImages(x, config, grid);
+    if (options.images && !single) x = insertImages(x, config, grid);
     const rotary = gemmaRotary(g, config);
-    const pick = (y: Value): Value => gather(reshape(y, [grid.join("*"), y.shape[2]!]), rows);
+    const pick = (y: Value): Value => (rows ? gather(y, rows) : y);
     const early = hasFew(target);
-    const hidden = gemma(x, w, config, {
+    const hidden = gemma(reshape(x, [single ? 1 : grid.join("*"), config.hiddenSize]), w, config, {
       ...(early && { asked: pick }),
+      grid,
       positions,
       rotary,
       mask,
@@ -98,7 +120,7 @@ export function gemmaGraph(
     const logits = tokenScores(early ? hidden : pick(hidden), root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
   };
-  return buildGraph(["gemma", ...few].join(", few "), target, define, { few });
+  return buildGraph(single ? "gemma, one token" : ["gemma", ...few].join(", few "), target, define, { few });
 }
 
 /** Names of the cache's tensors: `past.3.key` is continued by `present.3.key`. */
@@ -113,14 +135,17 @@ export function cacheNames(config: GemmaConfig): readonly string[] {
 function positionFirstCache(
   g: Graph,
   c: GemmaConfig,
+  batch: Dim,
 ): Pick<Context, "remember"> & { readonly outputs: Readonly<Record<string, Value>> } {
   const width = c.numKeyValueHeads * c.headDim;
   const inputs = new Map(
-    cacheNames(c).map((name) => [name, g.input(`past.${name}`, g.target.compute, ["past", "batch", width])]),
+    cacheNames(c).map((name) => [name, g.input(`past.${name}`, g.target.compute, ["past", batch, width])]),
   );
   const outputs: Record<string, Value> = {};
-  // [b, t, …] ⇄ [t, b, …]
-  const swap = (x: Value): Value => (hasPositionFirst(g.target) ? x : transpose(x, [1, 0, 2]));
+  // [b, t, …] ⇄ [t, b, …]; of one text that moves nothing.
+  const turned = (x: Value): Value =>
+    batch === 1 ? reshape(x, [x.shape[1]!, x.shape[0]!, width]) : transpose(x, [1, 0, 2]);
+  const swap = (x: Value): Value => (hasPositionFirst(g.target) ? x : turned(x));
   const joined = (name: string, now: Value): Value => {
     const rows = swap(now);
     outputs[`present.${name}`] = rows;
@@ -136,7 +161,7 @@ function positionFirstCache(
 }
 
 /** x with the rows of image tokens replaced by image features, which are not scaled. */
-function insertImages(x: Value, c: GemmaConfig, grid: readonly string[]): Value {
+function insertImages(x: Value, c: GemmaConfig, grid: readonly Dim[]): Value {
   const g = x.graph;
   const features = g.input("image_features", g.target.compute, ["features", c.hiddenSize]);
   const index = g.input("image_index", "int64", grid);

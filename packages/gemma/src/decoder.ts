@@ -4,7 +4,7 @@ import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { FEW_ROWS, formatShape, type GraphModel } from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { rowPicker } from "./cache.ts";
-import { gemmaGraph, hasFew, type DecoderGraphOptions } from "./decoder-graph.ts";
+import { gemmaGraph, hasFew, sharesWeights, type DecoderGraphOptions } from "./decoder-graph.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -63,8 +63,8 @@ export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "few">, Comp
 export interface DecoderParts {
   readonly backend: Backend;
   readonly config: GemmaConfig;
-  /** The session for a run of so many tokens, those of all rows together, of which so many are asked for scores. */
-  readonly sessionFor: (tokens: number, asked: number) => Session | Promise<Session>;
+  /** The session for a run of so many tokens, those of all rows together, of which so many are asked for scores, with or without images. */
+  readonly sessionFor: (tokens: number, asked: number, images: boolean) => Session | Promise<Session>;
   readonly picker: () => Promise<Session>;
   readonly imageTokenIndex: number | undefined;
 }
@@ -74,16 +74,17 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, slots, ...compile } = options;
   const images = imageTokenIndex !== undefined;
   const own = canonicalNames(checkpoint);
-  const build = (few: DecoderGraphOptions["few"] = []): GraphModel =>
-    gemmaGraph(config, backend.target, own, { images, finalSoftcap, few, ...(slots && { slots }) });
+  const build = (few: DecoderGraphOptions["few"] = [], single = false): GraphModel =>
+    gemmaGraph(config, backend.target, own, { images, finalSoftcap, few, single, ...(slots && { slots }) });
   const model = build(hasFew(backend.target) ? ["asked"] : []);
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
-  let many: Promise<Session> | undefined;
+  /** A session that most callers need later or never. */
+  let late: Promise<Session> | undefined;
   const made: Session[] = [];
   async function dispose(): Promise<void> {
-    const late = await Promise.allSettled([picker, many]);
-    for (const { value } of late.filter((one) => one.status === "fulfilled")) if (value) made.push(value);
+    const pending = await Promise.allSettled([picker, late]);
+    for (const { value } of pending.filter((one) => one.status === "fulfilled")) if (value) made.push(value);
     for (const session of made.splice(0)) await session.dispose();
   }
   async function compiled(graph: GraphModel): Promise<Session> {
@@ -94,18 +95,25 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     made.push(session);
     return session;
   }
+  function compiledLate(graph: () => GraphModel): Promise<Session> {
+    late ??= backend.compile(graph()).catch((error: unknown) => {
+      late = undefined;
+      throw error;
+    });
+    return late;
+  }
   let sessionFor: DecoderParts["sessionFor"];
   try {
     const prompt = await compiled(model);
     if (hasFew(backend.target)) {
       const step = await compiled(build(["batch", "tokens", "asked"]));
       // Most callers never ask for many scores.
-      const all = (): Promise<Session> =>
-        (many ??= backend.compile(build()).catch((error: unknown) => {
-          many = undefined;
-          throw error;
-        }));
+      const all = (): Promise<Session> => compiledLate(build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
+    } else if (sharesWeights(model)) {
+      // Nobody waits for it before the first token is there.
+      const step = (): Promise<Session> => compiledLate(() => build([], true));
+      sessionFor = (tokens, _asked, withImages) => (tokens === 1 && !withImages ? step() : prompt);
     } else sessionFor = () => prompt;
   } catch (error) {
     await dispose();

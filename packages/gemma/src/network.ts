@@ -6,8 +6,10 @@ import {
   geluTanh,
   linear,
   mul,
+  reshape,
   rmsNorm,
   rotate,
+  type Dim,
   type RotaryTables,
   type Value,
   type Weights,
@@ -21,7 +23,7 @@ export function positionsServed(c: GemmaConfig): number {
   return Math.min(c.maxPositionEmbeddings, MAX_POSITIONS);
 }
 
-// Axes: b batch · t tokens of this run · past positions in the cache · total = past + t · d hidden size ·
+// Axes: b batch · t tokens of this run · r = b · t rows · past positions in the cache · total = past + t · d hidden size ·
 // h heads · k key-value heads · e head size · f intermediate size
 
 /** Rotated keys and values of one layer. */
@@ -36,6 +38,8 @@ export interface Context {
   readonly positions: Value;
   /** Everything but the masks has t before b. */
   readonly positionFirst?: boolean;
+  /** [b, t], or [t, b]: what rows are where attention looks at them. */
+  readonly grid: readonly [Dim, Dim];
   readonly rotary: RotaryTables;
   /** Added to the scores, [b, 1, t, total]: 0 where a token may look. */
   readonly mask: Value;
@@ -46,12 +50,12 @@ export interface Context {
    * `attention` takes them. How they are kept is the caller's business.
    */
   readonly remember: (layer: number, now: KeyValues) => KeyValues;
-  /** Where only some rows of [b · t] are asked for: picks them, [b, t, …] → [asked, …]. */
+  /** Where only some rows are asked for: picks them, [r, …] → [asked, …]. */
   readonly asked?: (x: Value) => Value;
 }
 
 /**
- * Gemma's decoder between embedding and head: x [b, t, d] → [b, t, d], or [asked, d], in float32 before the final norm. The sum
+ * Gemma's decoder between embedding and head: x [r, d] → [r, d], or [asked, d], in float32 before the final norm. The sum
  * over the layers is float32 in every arithmetic. Gemma 1: arXiv 2403.08295; Gemma 2: arXiv 2408.00118.
  */
 export function gemma(x: Value, w: Weights, c: GemmaConfig, context: Context): Value {
@@ -83,14 +87,11 @@ function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, lay
 
 function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim } = c;
-  const q = rotate(linear(x, w.at("q_proj"), heads * headDim), context.positions, context.rotary, heads);
-  const k = rotate(
-    linear(x, w.at("k_proj"), keyValueHeads * headDim),
-    context.positions,
-    context.rotary,
-    keyValueHeads,
-  );
-  const v = linear(x, w.at("v_proj"), keyValueHeads * headDim);
+  const project = (name: string, of: number): Value =>
+    reshape(linear(x, w.at(name), of * headDim), [...context.grid, of * headDim]);
+  const q = rotate(project("q_proj", heads), context.positions, context.rotary, heads);
+  const k = rotate(project("k_proj", keyValueHeads), context.positions, context.rotary, keyValueHeads);
+  const v = project("v_proj", keyValueHeads);
   const all = context.remember(layer, { key: k, value: v });
   const mixed = attention(q, all.key, all.value, {
     heads,
@@ -102,10 +103,11 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     positionFirst: context.positionFirst ?? false,
     positions: positionsServed(c),
   });
-  return linear(needed(mixed, c, context, layer), w.at("o_proj"), c.hiddenSize);
+  const rows = reshape(mixed, [x.shape[0]!, heads * headDim]);
+  return linear(needed(rows, c, context, layer), w.at("o_proj"), c.hiddenSize);
 }
 
 function mlp(x: Value, w: Weights, c: GemmaConfig): Value {
-  const gate = geluTanh(linear(x, w.at("gate_proj"), c.intermediateSize)); // [b, t, f]
+  const gate = geluTanh(linear(x, w.at("gate_proj"), c.intermediateSize)); // [r, f]
   return linear(mul(gate, linear(x, w.at("up_proj"), c.intermediateSize)), w.at("down_proj"), c.hiddenSize);
 }

@@ -4,7 +4,7 @@ import { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
 import { positionsServed } from "./network.ts";
 import { stepsAhead, type StepsAhead } from "./steps-ahead.ts";
-import { placeAfter, stepFeeds, type Place, type Tokens } from "./step.ts";
+import { placeAfter, stepFeeds, takenBy, type Place, type Tokens } from "./step.ts";
 
 const DEFAULT_ROOM = 64;
 
@@ -290,10 +290,14 @@ export class DecoderState implements TextState {
   async #ask(place: Place, tokens: Tokens, asked: readonly number[], output: "logits" | "next"): Promise<RunResult> {
     const start = place.valid[0]!.length;
     const count = tokens.ids[0]!.length;
-    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
     const into = this.#cache!.present(start, start + count);
-    const session = await this.#parts.sessionFor(tokens.ids.length * count, asked.length);
-    return await session.run(feeds, {
+    const session = await this.#parts.sessionFor(
+      tokens.ids.length * count,
+      asked.length,
+      tokens.prompt?.features !== undefined,
+    );
+    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
+    return await session.run(takenBy(session, feeds), {
       host: [output],
       into,
       ...(this.#signal && { signal: this.#signal }),

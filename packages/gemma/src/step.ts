@@ -1,4 +1,4 @@
-import type { Tensor } from "@paligemma/backend";
+import type { Session, Tensor } from "@paligemma/backend";
 import { fromFloat32, zeros, type NdArray } from "@paligemma/core";
 import type { KeyValueCache } from "./cache.ts";
 import type { CheckedPrompt, DecoderParts } from "./decoder.ts";
@@ -66,6 +66,11 @@ export function stepFeeds(
     ...cache.past(past),
     ...(imageTokenIndex !== undefined && imageFeeds(tokens, grid, { compute, config, imageTokenIndex })),
   };
+}
+
+/** Of everything that can be fed, what a session's graph has inputs for. */
+export function takenBy<T>({ model }: Pick<Session, "model">, feeds: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(model.inputs.map(({ name }) => [name, feeds[name]!]));
 }
 
 function imageFeeds(

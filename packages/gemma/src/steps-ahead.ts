@@ -4,7 +4,7 @@ import type { DecoderParts } from "./decoder.ts";
 import { cacheNames, hasWindow } from "./decoder-graph.ts";
 import { prefixLmMask } from "./mask.ts";
 import { positionsServed } from "./network.ts";
-import { int64, stepFeeds, type Place } from "./step.ts";
+import { int64, stepFeeds, takenBy, type Place } from "./step.ts";
 
 /** Steps of one row that follow each other on the device, each fed with the token that the one before it chose. */
 export interface StepsAhead extends Disposable {
@@ -33,7 +33,7 @@ export async function stepsAhead(
   { token, wanted, stopAt, weights, signal }: AheadOptions,
 ): Promise<StepsAhead | undefined> {
   const { backend, config, imageTokenIndex } = parts;
-  const session = await parts.sessionFor(1, 1);
+  const session = await parts.sessionFor(1, 1, false);
   const past = place.valid[0]!.length;
   // A window that has begun to slide is no beginning of the cache any more.
   const reach = hasWindow(config) ? Math.min(config.slidingWindow!, positionsServed(config)) : positionsServed(config);
@@ -65,16 +65,17 @@ export async function stepsAhead(
   const [ids, positions, mask] = made as [Tensor, Tensor, Tensor];
   const names = cacheNames(config);
   const grown = { axis: 3, from: past + 1 };
+  const feeds = {
+    ...first,
+    ...cache.whole(),
+    ...weights,
+    input_ids: ids.rows(0, 1),
+    position_ids: positions.rows(0, 1),
+    mask,
+    ...(hasWindow(config) && { sliding_mask: mask }),
+  };
   const results = session.repeat(
-    {
-      ...first,
-      ...cache.whole(),
-      ...weights,
-      input_ids: ids.rows(0, 1),
-      position_ids: positions.rows(0, 1),
-      mask,
-      ...(hasWindow(config) && { sliding_mask: mask }),
-    },
+    takenBy(session, feeds),
     {
       times,
       host: ["next"],

@@ -24,6 +24,8 @@ export interface Target {
    * then make do with few kinds. Default: false.
    */
   readonly fewPrograms?: boolean;
+  /** True where weights in files are used as they lie there, by as many graphs as want them. Default: false. */
+  readonly mapsFiles?: boolean;
 }
 
 /** onnxruntime's CPU provider: float32 arithmetic, half-precision weights converted once at load. */
@@ -39,6 +41,7 @@ export const CPU: Target = {
     "MatMulNBits",
     "MatMulInteger",
   ]),
+  mapsFiles: true,
 };
 
 const WITHOUT_PANELS: ReadonlySet<FusedOperator> = new Set([...CPU.fused].filter((op) => op !== "MatMulInteger"));
@@ -50,7 +53,7 @@ const WITHOUT_PANELS: ReadonlySet<FusedOperator> = new Set([...CPU.fused].filter
 export const CPU_WITHOUT_PANELS: Target = { ...CPU, fused: WITHOUT_PANELS };
 
 /** onnxruntime's CUDA provider with float32 arithmetic. */
-export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_PANELS };
+export const CUDA: Target = { ...CPU, name: "cuda", fused: WITHOUT_PANELS, mapsFiles: false };
 
 /**
  * onnxruntime-web's WebGPU provider on a device without subgroups, with which its MultiHeadAttention would be wrong on several
@@ -66,4 +69,4 @@ export const WEBGPU: Target = {
 };
 
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_PANELS };
+export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_PANELS, mapsFiles: false };

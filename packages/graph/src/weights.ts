@@ -84,6 +84,9 @@ export interface QuantizedPanels {
   readonly panelScales: Value;
   /** The sum of each row: int32 [count, 1, rows]. */
   readonly panelSums: Value;
+  /** Scales and sums, each [out]. */
+  readonly rowScales: Value;
+  readonly rowSums: Value;
 }
 
 const NO_SLOTS: AdapterSlots = { whole: new Set(), lowRank: new Set() };
@@ -203,6 +206,12 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
         },
         get panelSums() {
           return view(sums, "panels", [count, 1, rows]);
+        },
+        get rowScales() {
+          return view(scales, "rows", [count * rows]);
+        },
+        get rowSums() {
+          return value(sums);
         },
       },
     };

@@ -91,13 +91,16 @@ function decoder(g: Graph, c: GemmaConfig, checkpoint: Checkpoint): Readonly<Rec
   const keep = g.input("num_logits_to_keep", "int64", []);
   const cache = headFirstCache(g, c);
   const mask = graphMask(attentionMask, SIZES);
-  const hidden = gemma(x, root.at(GEMMA_PREFIX), c, {
+  const grid = [BATCH, TOKENS] as const;
+  const rows = gemma(reshape(x, [grid.join("*"), c.hiddenSize]), root.at(GEMMA_PREFIX), c, {
+    grid,
     positions,
     rotary: gemmaRotary(g, c),
     mask,
     slidingMask: hasWindow(c) ? graphMask(attentionMask, SIZES, c.slidingWindow) : mask,
     remember: cache.remember,
   });
+  const hidden = reshape(rows, [...grid, c.hiddenSize]);
   return { logits: tokenScores(lastTokens(hidden, keep), root, c), ...cache.outputs };
 }
 

@@ -16,29 +16,45 @@ const BLOCK_SIZES = [256, 128, 64, 32, 16];
 
 /** x · Wᵀ (+ b). x [..., in] → [..., out]; every row of x has a scale of its own. */
 export function multiplyPanels(x: Value, panels: QuantizedPanels, bias: Value | undefined): Value {
-  const g = x.graph;
   const { count, rows } = panels;
   const { bytes, scales } = byteRows(x);
-  const shape = [count, bytes.shape[0]!, rows];
-  const products = g.node({
+  const products = x.graph.node({
     op: "MatMulInteger",
     inputs: [bytes, panels.data],
-    outputs: [{ dtype: "int32", shape }],
+    outputs: [{ dtype: "int32", shape: [count, bytes.shape[0]!, rows] }],
   })[0]!;
-  // Σ (byte − 128) · q = Σ byte · q − 128 · Σ q, exactly.
-  const middles = mul(panels.panelSums, g.constant(ndArray("int32", [], Int32Array.of(MIDDLE))));
-  const scaled = mul(cast(sub(products, middles), "float32"), panels.panelScales);
-  const byRow = count === 1 ? scaled : transpose(scaled, [1, 0, 2]);
-  const y = mul(reshape(byRow, [bytes.shape[0]!, count * rows]), scales);
+  const y = mul(bytes.shape[0] === 1 ? scaledRow(products, panels) : scaledRows(products, panels), scales);
   const open = x.shape.length === 2 ? y : reshape(y, [...x.shape.slice(0, -1), count * rows]);
   return bias ? add(open, bias) : open;
+}
+
+/** Products [count, n, rows of a panel], without what stands for 0 and with the weight's scales: [n, out]. */
+function scaledRows(products: Value, { count, rows, panelSums, panelScales }: QuantizedPanels): Value {
+  const scaled = mul(cast(sub(products, middles(panelSums)), "float32"), panelScales);
+  return reshape(count === 1 ? scaled : transpose(scaled, [1, 0, 2]), [products.shape[1]!, count * rows]);
+}
+
+/** The same for one row, whose panels lie one after the other as they are. */
+function scaledRow(products: Value, { count, rows, rowSums, rowScales }: QuantizedPanels): Value {
+  const row = reshape(products, [1, count * rows]);
+  return products.graph.node({
+    op: "DequantizeLinear",
+    inputs: [sub(row, middles(rowSums)), rowScales],
+    attributes: { axis: { int: 1 } },
+    outputs: [{ dtype: "float32", shape: row.shape }],
+  })[0]!;
+}
+
+/** What is too much in products of bytes that count from 128: Σ (byte − 128) · q = Σ byte · q − 128 · Σ q, exactly. */
+function middles(sums: Value): Value {
+  return mul(sums, sums.graph.constant(ndArray("int32", [], Int32Array.of(MIDDLE))));
 }
 
 /** Rows in 8 bits: x ≈ scale · (bytes − 128). */
 interface ByteRows {
   /** uint8 [rows, in] */
   readonly bytes: Value;
-  /** [rows, 1] */
+  /** [rows, 1], or [1] of one row */
   readonly scales: Value;
 }
 
@@ -66,18 +82,18 @@ function byteRows(x: Value): ByteRows {
     attributes: { axis: { int: 0 } },
     outputs: [{ dtype: "uint8", shape: flat.shape }],
   })[0]!;
-  const made = { bytes, scales: reshape(scales, [rows, 1]) };
+  const made = { bytes, scales: rows === 1 ? scales : reshape(scales, [rows, 1]) };
   rounded.set(x, made);
   return made;
 }
 
-/** As many middles as there are rows, made once for all products of a graph. */
-const middles = new WeakMap<Graph, Map<Dim, Value>>();
+/** As many zero points as there are rows, made once for all products of a graph. */
+const pointsOf = new WeakMap<Graph, Map<Dim, Value>>();
 
 function zeroPoints(scales: Value, rows: Dim): Value {
   const g = scales.graph;
-  const made = middles.get(g) ?? new Map<Dim, Value>();
-  middles.set(g, made);
+  const made = pointsOf.get(g) ?? new Map<Dim, Value>();
+  pointsOf.set(g, made);
   const known = made.get(rows);
   if (known) return known;
   const size = g.node({ op: "Shape", inputs: [scales], outputs: [{ dtype: "int64", shape: [1] }] })[0]!;

@@ -38,14 +38,25 @@ export function reshape(x: Value, shape: Shape): Value {
     const wanted = shape.map((d, i) => (typeof d === "number" ? d : d === x.shape[i] ? 0 : -1));
     return g.node({ op: "Reshape", inputs: [x, integers(g, wanted)], outputs: [output] })[0]!;
   }
-  const parts = shape.map((d) => (typeof d === "number" ? integers(g, [d]) : g.size(d)));
-  const wanted = g.node({
-    op: "Concat",
-    inputs: parts,
-    attributes: { axis: { int: 0 } },
-    outputs: [{ dtype: "int64", shape: [shape.length] }],
-  });
-  return g.node({ op: "Reshape", inputs: [x, wanted[0]!], outputs: [output] })[0]!;
+  return g.node({ op: "Reshape", inputs: [x, sizesOf(g, shape)], outputs: [output] })[0]!;
+}
+
+/** Shapes of several sizes that are known at run time only, put together once for a graph. */
+const putTogether = new WeakMap<Graph, Map<string, Value>>();
+
+function sizesOf(g: Graph, shape: Shape): Value {
+  const known = putTogether.get(g) ?? new Map<string, Value>();
+  putTogether.set(g, known);
+  const made =
+    known.get(shape.join()) ??
+    g.node({
+      op: "Concat",
+      inputs: shape.map((d) => (typeof d === "number" ? integers(g, [d]) : g.size(d))),
+      attributes: { axis: { int: 0 } },
+      outputs: [{ dtype: "int64", shape: [shape.length] }],
+    })[0]!;
+  known.set(shape.join(), made);
+  return made;
 }
 
 /** x with its axes in another order. */
