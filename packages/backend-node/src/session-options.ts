@@ -44,6 +44,8 @@ export function sessionOptions(
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     // A plan of the memory is kept for each set of shapes, and every step of a decoder has others: megabytes more with each.
     enableMemPattern: false,
+    // Graphs built here say which fused operators they want. Looking for more takes as long again as loading them.
+    graphOptimizationLevel: model.opset === undefined ? "basic" : "all",
     // 4 is fatal: errors are thrown, and need not be printed as well.
     logSeverityLevel: 4,
     ...(profile !== undefined && profileOptions(profile)),

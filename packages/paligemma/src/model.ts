@@ -89,13 +89,16 @@ export async function createModel(options: CreateModelOptions): Promise<Checkpoi
   let vision: Session;
   let decoder: GemmaDecoder;
   try {
-    vision = await backend.compile(visionGraph(config, backend.target, checkpoint, slots), compile);
-    made.push(vision);
+    const encoding = backend.compile(visionGraph(config, backend.target, checkpoint, slots), compile);
+    // Where weights are read while compiling, those of both would be in memory at once.
+    if (!backend.target.mapsFiles) await encoding;
     // A place for another output layer makes it a tensor of its own.
     const tieWordEmbeddings = text.tieWordEmbeddings && !slots.whole.has(HEAD);
     const own = { config: { ...text, tieWordEmbeddings }, checkpoint, backend, imageTokenIndex, finalSoftcap, slots };
-    decoder = await loadGemma({ ...own, ...compile });
-    made.push(decoder);
+    const decoding = loadGemma({ ...own, ...compile });
+    for (const part of await Promise.allSettled([encoding, decoding]))
+      if (part.status === "fulfilled") made.push(part.value);
+    [vision, decoder] = await Promise.all([encoding, decoding]);
   } catch (error) {
     await dispose();
     throw error;
