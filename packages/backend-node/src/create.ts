@@ -25,8 +25,7 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
   let target: Target;
   try {
     if (version !== RUNTIME_VERSION) throw otherVersion(version);
-    // A file that is always there, and large.
-    await checkMappedWeights(backend, process.execPath);
+    await checkMappedWeights(backend, fileURLToPath(url));
     // Only on x86 has the runtime a kernel that multiplies one row of bytes with weights as they lie.
     const panels = process.arch === "x64" && (await multipliesBytes(backend));
     target = cuda || panels ? backend.target : CPU_WITHOUT_PANELS;

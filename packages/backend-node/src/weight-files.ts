@@ -32,10 +32,10 @@ type Reading = { readonly onProgress?: OnProgress | undefined; readonly signal?:
 const MAX_BESIDE_FILES = 2 ** 30;
 
 /**
- * Tensors in files up to this size become part of the model as well: the runtime takes about a millisecond to map one, whatever its
- * size, and a model has hundreds of norms, biases and scales.
+ * Small tensors in files become part of the model as well where there are many: the runtime takes a tenth of a millisecond to map one,
+ * whatever its size, and a model has hundreds of norms, biases and scales.
  */
-export const MAPPED_BYTES: number = 2 ** 18;
+const [SMALL_BYTES, MANY] = [2 ** 18, 32];
 /** Bytes that are read at once to get several of those, and between two of them at most. */
 const [READ_BYTES, GAP_BYTES] = [2 ** 23, 2 ** 16];
 
@@ -69,8 +69,9 @@ export async function encodeWithWeights(model: GraphModel, reading: Reading = {}
       `${model.name} has ${size} bytes of weights in memory beside weights in files, the limit is ${MAX_BESIDE_FILES}; write them to a file first (writeSafetensors of @paligemma/weights/node)`,
     );
   }
-  const small = refs.filter((ref) => files.has(ref.source) && ref.end - ref.start <= MAPPED_BYTES);
-  const read = new Map([...(await readAll(loose, reading)), ...(await readTogether(small, reading.signal))]);
+  const small = refs.filter((ref) => files.has(ref.source) && ref.end - ref.start <= SMALL_BYTES);
+  const taken = small.length < MANY ? [] : small;
+  const read = new Map([...(await readAll(loose, reading)), ...(await readTogether(taken, reading.signal))]);
   const initializers = model.initializers.map((initializer) => {
     const bytes = initializer.ref && read.get(initializer.ref);
     return bytes

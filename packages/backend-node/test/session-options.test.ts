@@ -5,7 +5,17 @@ import type { Worker } from "node:worker_threads";
 import { createNodeBackend } from "@paligemma/backend-node";
 import type { Backend } from "@paligemma/backend";
 import { ndArray } from "@paligemma/core";
-import { CPU, add, buildGraph, cast, checkpointWeights, encodeOnnx, linear, type GraphModel } from "@paligemma/graph";
+import {
+  CPU,
+  add,
+  buildGraph,
+  cast,
+  checkpointWeights,
+  encodeOnnx,
+  geluTanh,
+  linear,
+  type GraphModel,
+} from "@paligemma/graph";
 import type { DType } from "@paligemma/core";
 import type { Checkpoint } from "@paligemma/weights";
 import { InferenceSession } from "onnxruntime-node";
@@ -135,6 +145,32 @@ describe("options of sessions", () => {
     });
     expect((await optionsFor(nbits)).extra.session["disable_prepacking"]).toBe("0");
     expect((await optionsFor(half)).extra.session["disable_prepacking"]).toBe("1");
+  });
+
+  test("prepacking is on where matrices are converted, which copies them anyway", async () => {
+    const checkpoint = await zeros("bfloat16", [64, 64], 2);
+    const converted = buildGraph("converted", CPU, (g) => ({
+      y: linear(g.input("x", "float32", ["n", 64]), checkpointWeights(g, checkpoint), 64),
+    }));
+    expect((await optionsFor(converted)).extra.session["disable_prepacking"]).toBe("0");
+  });
+
+  test("graphs built here are taken as they are, those of files are optimised", async () => {
+    const gelu = buildGraph("gelu", CPU, (g) => ({
+      y: geluTanh(add(g.input("x", "float32", ["n", 8]), g.constant(ndArray("float32", [8], new Float32Array(8))))),
+    }));
+    async function operators(model: GraphModel): Promise<readonly string[]> {
+      const optimizedModelFilePath = join(folder, `operators-${model.opset ?? "own"}.onnx`);
+      const { bytes } = encodeOnnx(model, () => {
+        throw new Error("no weights outside");
+      });
+      const session = await InferenceSession.create(bytes, { ...(await optionsFor(model)), optimizedModelFilePath });
+      await session.release();
+      const written = await readFile(optimizedModelFilePath, "latin1");
+      return ["FastGelu", "Add"].filter((name) => written.includes(`\u0022${String.fromCharCode(name.length)}${name}`));
+    }
+    expect(await operators(gelu)).toEqual(["Add"]);
+    expect(await operators({ ...gelu, opset: 23 })).toEqual(["FastGelu"]);
   });
 
   test("every value is text, as the runtime wants it", async () => {

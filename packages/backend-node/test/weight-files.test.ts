@@ -78,6 +78,23 @@ test("several files and memory in one graph", async () => {
   expect(await result(sum(refs.slice(2)))).toEqual([10, 20, 30, 40]);
 });
 
+test("where there are many small tensors, they are read together", async () => {
+  const count = 40;
+  const all = Float32Array.from({ length: 4 * count }, (_, i) => (i % 4) + 1);
+  const mapped = await fileSource("many", all);
+  const reads: (readonly [number, number])[] = [];
+  const source: ByteSource = {
+    ...mapped,
+    read: (start, end) => {
+      reads.push([start, end]);
+      return Promise.resolve(new Uint8Array(all.buffer.slice(start, end)));
+    },
+  };
+  const refs = Array.from({ length: count }, (_, i) => ({ source, start: i * 16, end: i * 16 + 16 }));
+  expect(await result(sum(refs))).toEqual([count, 2 * count, 3 * count, 4 * count]);
+  expect(reads).toEqual([[0, 16 * count]]);
+});
+
 test("a source may answer with a part of a bigger buffer", async () => {
   const pooled = Buffer.from(VALUES.buffer.slice(0));
   const shared = Buffer.alloc(64, 7);

@@ -5,8 +5,7 @@ import { memorySource, type Checkpoint, type TensorRef } from "@paligemma/weight
 export const [OUT, WIDTH] = [512, 384];
 const ROWS = 128;
 
-export const weightAt = (row: number, column: number): number =>
-  ((row * 7 + column * 13) % 255) - 127;
+export const weightAt = (row: number, column: number): number => ((row * 7 + column * 13) % 255) - 127;
 export const scaleOf = (row: number): number => (row + 1) / 2 ** 16;
 
 /** The weight as it lies in a file: [panels, in, rows of a panel]. */

@@ -74,23 +74,20 @@ export async function stepsAhead(
     mask,
     ...(hasWindow(config) && { sliding_mask: mask }),
   };
-  const results = session.repeat(
-    takenBy(session, feeds),
-    {
-      times,
-      host: ["next"],
-      into: { ...cache.present(past, past + 1), next: ids.rows(1, 2) },
-      moves: ["input_ids", "position_ids", "next", ...names.map((name) => `present.${name}`)],
-      grows: {
-        ...Object.fromEntries(names.map((name) => [`past.${name}`, { axis: 0, from: past }])),
-        mask: grown,
-        ...(hasWindow(config) && { sliding_mask: grown }),
-      },
-      // An image token is looked up as another one, which the next call puts in.
-      until: { output: "next", values: imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex] },
-      ...(signal && { signal }),
+  const results = session.repeat(takenBy(session, feeds), {
+    times,
+    host: ["next"],
+    into: { ...cache.present(past, past + 1), next: ids.rows(1, 2) },
+    moves: ["input_ids", "position_ids", "next", ...names.map((name) => `present.${name}`)],
+    grows: {
+      ...Object.fromEntries(names.map((name) => [`past.${name}`, { axis: 0, from: past }])),
+      mask: grown,
+      ...(hasWindow(config) && { sliding_mask: grown }),
     },
-  );
+    // An image token is looked up as another one, which the next call puts in.
+    until: { output: "next", values: imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex] },
+    ...(signal && { signal }),
+  });
   const dispose = (): void => {
     // Nobody waits for the end of it.
     results.return().catch(() => undefined);

@@ -69,4 +69,10 @@ export const WEBGPU: Target = {
 };
 
 /** onnxruntime-web's WebAssembly provider. */
-export const WASM: Target = { ...CPU, name: "wasm", stored: new Set<DType>(["float32"]), fused: WITHOUT_PANELS, mapsFiles: false };
+export const WASM: Target = {
+  ...CPU,
+  name: "wasm",
+  stored: new Set<DType>(["float32"]),
+  fused: WITHOUT_PANELS,
+  mapsFiles: false,
+};

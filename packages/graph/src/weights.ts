@@ -1,5 +1,11 @@
 import { PaliGemmaError, nearest, type DType } from "@paligemma/core";
-import { findQuantized, quantizedFits, type Checkpoint, type QuantizedTensor, type TensorRef } from "@paligemma/weights";
+import {
+  findQuantized,
+  quantizedFits,
+  type Checkpoint,
+  type QuantizedTensor,
+  type TensorRef,
+} from "@paligemma/weights";
 import type { Graph } from "./graph.ts";
 import { cast } from "./operators/elementwise.ts";
 import { formatShape, sameShape, type Shape, type Value } from "./value.ts";

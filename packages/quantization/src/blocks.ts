@@ -73,7 +73,6 @@ export function fitBlocksWithFeedback(
   return { scales, zeroPoints, squaredError, squaredNorm };
 }
 
-
 /**
  * The numbers of `rows` [n, width] as the nearest q for these scales (of these rows), packed: [n, blocks, blockSize · bits / 8].
  */
