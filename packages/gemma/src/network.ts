@@ -5,6 +5,7 @@ import {
   cast,
   geluTanh,
   linear,
+  linears,
   mul,
   reshape,
   rmsNorm,
@@ -87,11 +88,12 @@ function gemma2Block(x: Value, w: Weights, c: GemmaConfig, context: Context, lay
 
 function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, layer: number): Value {
   const { numAttentionHeads: heads, numKeyValueHeads: keyValueHeads, headDim } = c;
-  const project = (name: string, of: number): Value =>
-    reshape(linear(x, w.at(name), of * headDim), [...context.grid, of * headDim]);
-  const q = rotate(project("q_proj", heads), context.positions, context.rotary, heads);
-  const k = rotate(project("k_proj", keyValueHeads), context.positions, context.rotary, keyValueHeads);
-  const v = project("v_proj", keyValueHeads);
+  const [width, narrow] = [heads * headDim, keyValueHeads * headDim];
+  const [ofQ, ofK, ofV] = linears(x, w, { q_proj: width, k_proj: narrow, v_proj: narrow });
+  const open = (y: Value, columns: number): Value => reshape(y, [...context.grid, columns]);
+  const q = rotate(open(ofQ!, width), context.positions, context.rotary, heads);
+  const k = rotate(open(ofK!, narrow), context.positions, context.rotary, keyValueHeads);
+  const v = open(ofV!, narrow);
   const all = context.remember(layer, { key: k, value: v });
   const mixed = attention(q, all.key, all.value, {
     heads,
@@ -103,11 +105,12 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     positionFirst: context.positionFirst ?? false,
     positions: positionsServed(c),
   });
-  const rows = reshape(mixed, [x.shape[0]!, heads * headDim]);
+  const rows = reshape(mixed, [x.shape[0]!, width]);
   return linear(needed(rows, c, context, layer), w.at("o_proj"), c.hiddenSize);
 }
 
 function mlp(x: Value, w: Weights, c: GemmaConfig): Value {
-  const gate = geluTanh(linear(x, w.at("gate_proj"), c.intermediateSize)); // [r, f]
-  return linear(mul(gate, linear(x, w.at("up_proj"), c.intermediateSize)), w.at("down_proj"), c.hiddenSize);
+  const f = c.intermediateSize;
+  const [gate, up] = linears(x, w, { gate_proj: f, up_proj: f });
+  return linear(mul(geluTanh(gate!), up!), w.at("down_proj"), c.hiddenSize); // of [r, f]
 }

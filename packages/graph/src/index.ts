@@ -36,8 +36,8 @@ export {
   sub,
   tanh,
 } from "./operators/elementwise.ts";
-export { argMax, concat, gather, integers, reshape, transpose, where } from "./operators/shape.ts";
-export { linear, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
+export { argMax, concat, gather, integers, reshape, split, transpose, where } from "./operators/shape.ts";
+export { linear, linears, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
 export { convolution, transposedConvolution, type ConvolutionOptions } from "./operators/convolution.ts";
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";

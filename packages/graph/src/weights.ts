@@ -24,6 +24,11 @@ export interface Weights {
   /** The matrix [out, in] where the checkpoint has it quantised, else undefined. Throws `weights/shape` or `weights/quantized`. */
   quantized(name: string, shape: readonly [number, number]): QuantizedMatrix | undefined;
   /**
+   * Matrices [out, in] of one input as a single one, [sum of out, in], where the checkpoint has their panels side by side; else
+   * undefined. In this order.
+   */
+  joined(names: readonly string[], shapes: readonly (readonly [number, number])[]): QuantizedMatrix | undefined;
+  /**
    * The low-rank update of the matrix [out, in], where the graph was given a place for one: inputs that are fed with every
    * run. Of a table, whose rows are looked up, `rows` asks for `a` with a row per entry.
    */
@@ -105,6 +110,7 @@ function scope(
   lookup: Lookup,
   has: (name: string) => boolean,
   quantized: (name: string, shape: readonly [number, number]) => QuantizedMatrix | undefined,
+  joined: Weights["joined"],
   lowRank: Weights["lowRank"],
   made: Map<string, Value> = new Map<string, Value>(),
 ): Weights {
@@ -112,9 +118,10 @@ function scope(
   return {
     graph,
     path,
-    at: (...parts) => scope(graph, full(parts.join(".")), lookup, has, quantized, lowRank, made),
+    at: (...parts) => scope(graph, full(parts.join(".")), lookup, has, quantized, joined, lowRank, made),
     has: (name) => has(full(name)),
     quantized: (name, shape) => quantized(full(name), shape),
+    joined: (names, shapes) => joined(names.map(full), shapes),
     lowRank: (name, shape, rows) => lowRank(full(name), shape, rows),
     stored: (name, shape) => lookup(full(name), shape),
     tensor(name, shape) {
@@ -155,6 +162,17 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     if (!found) return undefined;
     if (!quantizedFits(found, shape)) throw misshapen(found.data, shape);
     return { shape, name: found.data.name, ...(found.sums ? panels(found, found.sums) : blocks(found)) };
+  }
+
+  function joined(
+    names: readonly string[],
+    shapes: readonly (readonly [number, number])[],
+  ): QuantizedMatrix | undefined {
+    if (names.some((name) => slots.whole.has(name) || slots.lowRank.has(name))) return undefined;
+    const found = names.map((name) => findQuantized(checkpoint, name));
+    if (!found.every((one, i) => one && quantizedFits(one, shapes[i]!))) return undefined;
+    const whole = sideBySide(found as readonly QuantizedTensor[]);
+    return whole?.sums && { shape: whole.shape, name: whole.data.name, ...panels(whole, whole.sums) };
   }
 
   const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);
@@ -230,7 +248,28 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
   }
   const has = (name: string): boolean =>
     checkpoint.tensors.has(name) || slots.whole.has(name) || findQuantized(checkpoint, name) !== undefined;
-  return scope(graph, "", lookup, has, quantized, lowRank);
+  return scope(graph, "", lookup, has, quantized, joined, lowRank);
+}
+
+/** Several matrices of whole rows as one, where their parts follow each other in the file. */
+function sideBySide(parts: readonly QuantizedTensor[]): QuantizedTensor | undefined {
+  const [first] = parts;
+  const [, width, rows] = first!.data.shape;
+  if (!parts.every(({ data, sums }) => sums && data.shape[1] === width && data.shape[2] === rows)) return undefined;
+  const out = parts.reduce((sum, { shape }) => sum + shape[0], 0);
+  const data = following(parts.map((part) => part.data), [out / rows!, width!, rows!]);
+  const scales = following(parts.map((part) => part.scales), [out, 1]);
+  const sums = following(parts.map((part) => part.sums!), [out]);
+  return data && scales && sums && { ...first!, shape: [out, width!], data, scales, sums };
+}
+
+/** Tensors that follow each other in one file, as one of that shape. */
+function following(refs: readonly TensorRef[], shape: readonly number[]): TensorRef | undefined {
+  const follows = refs.every(
+    ({ source, start }, i) => i === 0 || (source === refs[i - 1]!.source && start === refs[i - 1]!.end),
+  );
+  const name = refs.map((ref) => ref.name).join(" and ");
+  return follows ? { ...refs[0]!, name, shape, end: refs.at(-1)!.end } : undefined;
 }
 
 /** A tensor in the format of x, which may be wider than the arithmetic format. */
@@ -245,6 +284,7 @@ export function declaredWeights(graph: Graph, dtype: DType = "float32"): Weights
     "",
     (name, shape) => graph.external(name, dtype, shape),
     () => false,
+    () => undefined,
     () => undefined,
     () => undefined,
   );

@@ -5,7 +5,7 @@ import { add } from "./elementwise.ts";
 import { convolution } from "./convolution.ts";
 import { einsum } from "./einsum.ts";
 import { multiplyQuantized } from "./quantized.ts";
-import { reshape, transpose } from "./shape.ts";
+import { reshape, split, transpose } from "./shape.ts";
 
 /** a · b over the last two axes, leading axes stretched over each other by equal names or 1. */
 export function matMul(a: Value, b: Value): Value {
@@ -70,6 +70,26 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
     : multiplyTransposed(x, w.tensor("weight", [out, input]), bias());
   const update = w.lowRank("weight", [out, input]);
   return update ? add(y, multiplyLowRank(x, update)) : y;
+}
+
+/**
+ * Several linear layers of one x, without bias. Of one row they are a single product where the checkpoint has their weights side by
+ * side: reading weights is all that takes time then, and every operator costs some microseconds. x [..., in] → [..., out] each.
+ */
+export function linears(x: Value, w: Weights, outs: Readonly<Record<string, number>>): readonly Value[] {
+  const [names, sizes] = [Object.keys(outs), Object.values(outs)];
+  const input = x.shape.at(-1);
+  const oneRow = x.shape.length === 2 && x.shape[0] === 1 && typeof input === "number";
+  const shapes = sizes.map((out) => [out, input as number] as const);
+  const joined = oneRow
+    ? w.joined(
+        names.map((name) => `${name}.weight`),
+        shapes,
+      )
+    : undefined;
+  return joined
+    ? split(multiplyQuantized(x, joined), 1, sizes)
+    : names.map((name) => linear(x, w.at(name), outs[name]!));
 }
 
 /** x · aᵀ · bᵀ: what a low-rank update adds to a product. x [..., in] → [..., out]. */

@@ -134,3 +134,13 @@ export function argMax(x: Value): Value {
     outputs: [{ dtype: "int64", shape: [...x.shape.slice(0, -1), 1] }],
   })[0]!;
 }
+
+/** x cut along an axis into parts of these lengths, all of it. */
+export function split(x: Value, axis: number, lengths: readonly number[]): readonly Value[] {
+  return x.graph.node({
+    op: "Split",
+    inputs: [x, integers(x.graph, lengths)],
+    attributes: { axis: { int: axis } },
+    outputs: lengths.map((length) => ({ dtype: x.dtype, shape: x.shape.with(axis, length) })),
+  });
+}

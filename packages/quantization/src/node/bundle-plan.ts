@@ -1,5 +1,11 @@
 import { panelRows, planSafetensors, quantizedParts, type Checkpoint, type TensorRef } from "@paligemma/weights";
-import { plannedMatrices, planCheckpoint, type QuantizedMatrix, type QuantizeOptions } from "../checkpoint.ts";
+import {
+  plannedMatrices,
+  planCheckpoint,
+  type PlannedTensor,
+  type QuantizedMatrix,
+  type QuantizeOptions,
+} from "../checkpoint.ts";
 import { quantizeMatrix } from "../matrix.ts";
 import { rowsAtOnce } from "../numbers.ts";
 import type { QuantizedFormat } from "@paligemma/weights";
@@ -49,7 +55,7 @@ export interface BundlePlan {
 /** Lays out the file and cuts the work. Nothing is read. Throws as `quantizeCheckpoint` does. */
 export function planBundle(checkpoint: Checkpoint, options: QuantizeOptions): BundlePlan {
   const planned = planCheckpoint(checkpoint, options);
-  const tensors = planned.flatMap(({ ref, format }) => (format ? quantizeMatrix(ref, format) : [ref]));
+  const tensors = together(planned).flatMap((group) => partByPart(group));
   const { header, size, tensors: inOrder } = planSafetensors(tensors, { format: "pt", quantization: options.dtype });
   const places = new Map<string, number>();
   let at = header.byteLength;
@@ -65,6 +71,35 @@ export function planBundle(checkpoint: Checkpoint, options: QuantizeOptions): Bu
   }
   const sources = planned.map(({ ref }) => ref);
   return { header, size, bytes: size - header.byteLength, pieces, matrices: plannedMatrices(planned), sources };
+}
+
+/** Matrices that are multiplied with the same input, in the order in which they are. */
+const TOGETHER: readonly (readonly string[])[] = [
+  ["q_proj", "k_proj", "v_proj"],
+  ["gate_proj", "up_proj"],
+];
+
+/** Planned tensors in their order, those of matrices with one input in groups. */
+function together(planned: readonly PlannedTensor[]): readonly (readonly PlannedTensor[])[] {
+  const byName = new Map(planned.map((tensor) => [tensor.ref.name, tensor]));
+  const done = new Set<PlannedTensor>();
+  return planned.flatMap((tensor) => {
+    if (done.has(tensor)) return [];
+    const { name } = tensor.ref;
+    const group = TOGETHER.find((names) => names.some((one) => name.endsWith(`.${one}.weight`)));
+    const stem = name.replace(/[^.]+\.weight$/, "");
+    const found = group?.map((one) => byName.get(`${stem}${one}.weight`));
+    const members = found?.every((one) => one?.format !== undefined) ? (found as readonly PlannedTensor[]) : [tensor];
+    for (const member of members) done.add(member);
+    return [members];
+  });
+}
+
+/** The tensors of a group, all data side by side, all scales, and so on: one product can take them as one matrix. */
+function partByPart(group: readonly PlannedTensor[]): readonly TensorRef[] {
+  const parts = group.map(({ ref, format }) => (format ? quantizeMatrix(ref, format) : [ref]));
+  const most = Math.max(...parts.map(({ length }) => length));
+  return Array.from({ length: most }, (_, i) => parts.flatMap((one) => one[i] ?? [])).flat();
 }
 
 function copies(ref: TensorRef, at: number): readonly Piece[] {
