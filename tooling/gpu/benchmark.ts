@@ -77,7 +77,8 @@ const inputIds = ndArray("int64", [batch, prompt.length], BigInt64Array.from(ids
 function resident(): { readonly all: number; readonly own: number } | undefined {
   if (process.platform !== "linux") return undefined;
   const rollup = readFileSync("/proc/self/smaps_rollup", "utf8");
-  const of = (key: string): number => Math.round(Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? 0) / 1024);
+  const of = (key: string): number =>
+    Math.round(Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? 0) / 1024);
   return { all: of("Pss"), own: of("Pss_Anon") };
 }
 

@@ -27,7 +27,8 @@ interface Compiled {
 
 /** A reply and the buffers in it that are moved, not copied. */
 export interface Answer {
-  readonly reply: Reply;
+  /** Absent where nobody waits for one, or what it would say is in shared memory. */
+  readonly reply: Reply | undefined;
   readonly move: readonly ArrayBuffer[];
   /** What is to be done again when everything else that waits had its turn. */
   readonly again?: Request;
@@ -35,12 +36,65 @@ export interface Answer {
 
 type Ran = Extract<Reply, { readonly kind: "ran" }>;
 
+/** Outputs that come to the host, in the order asked for, and the shapes of those and of the new tensors. */
+interface Results {
+  readonly shapes: readonly (readonly number[])[];
+  readonly buffers: readonly ArrayBuffer[];
+}
+
+/**
+ * Runs whose windows are made at once: between two runs of a large model all caches are full of weights, and what is done there takes
+ * ten times as long as in a loop.
+ */
+const AT_ONCE = 64;
+
+/** A window of a tensor that the runtime sees. */
+interface Window {
+  readonly slot: Slot;
+  readonly data: Data;
+  start: number;
+  readonly slots: number;
+  readonly dims: number[];
+}
+
+/** A window that moves on from run to run, and where it is given to the runtime. */
+interface Moving extends Window {
+  readonly move: number;
+  readonly of: Record<string, Runtime.Tensor | null>;
+  /** What is seen in the next runs, the last first. */
+  readonly next: Runtime.Tensor[];
+}
+
+/** Slots that windows move on by from run to run. */
+interface Moves {
+  readonly feeds: Float64Array;
+  readonly fetches: Float64Array;
+}
+
+interface Returned {
+  readonly slot: Slot;
+  readonly device: number | undefined;
+}
+
+/** A run, as the runtime takes it. */
+interface Prepared {
+  readonly runtime: Runtime.InferenceSession;
+  readonly fed: Record<string, Runtime.Tensor>;
+  readonly wanted: Record<string, Runtime.Tensor | null>;
+  readonly returned: readonly Returned[];
+  /** Outputs that are written into tensors of the store. */
+  readonly kept: ReadonlySet<string>;
+  readonly moving: readonly Moving[];
+}
+
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
   #running = 0;
   readonly #sessions = new Map<number, Compiled>();
   readonly #tensors = new Map<number, Data>();
+  /** What repeated runs are given, from the first to the last. */
+  readonly #repeated = new WeakMap<RepeatRequest, Prepared>();
 
   constructor(ort: typeof Runtime) {
     this.#ort = ort;
@@ -131,44 +185,58 @@ export class Executor {
       : InferenceSession.create(model, options);
   }
 
-  async #run({
-    id,
-    session,
-    feeds,
-    fetches,
-    payload,
-  }: Omit<RunRequest, "kind">): Promise<Answer & { readonly reply: Ran }> {
+  async #run(request: RunRequest): Promise<Answer> {
+    return ran(request.id, await this.#go(this.#prepare(request)));
+  }
+
+  /** Everything that the runtime is given, looked up once. */
+  #prepare({ session, feeds, fetches, payload }: Omit<RunRequest, "kind" | "id">, moves?: Moves): Prepared {
     const { runtime, inputs, outputs } = this.#sessions.get(session)!;
     const fed: Record<string, Runtime.Tensor> = {};
+    const moving: Moving[] = [];
+    const window = (slot: Slot, tensor: number, numbers: Float64Array, at: number): Window => {
+      const [start, slots, rank] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
+      return { slot, data: this.#data(tensor), start, slots, dims: [...numbers.subarray(at + 3, at + 3 + rank)] };
+    };
     let at = 0;
-    for (const { name, dtype } of inputs) {
-      const [tensor, start, slots, rank] = [feeds[at]!, feeds[at + 1]!, feeds[at + 2]!, feeds[at + 3]!];
-      const data =
-        tensor === IN_PAYLOAD
-          ? viewAs(dtype, new Uint8Array(payload!, start, slots))
-          : this.#window(tensor, start, slots);
-      fed[name] = this.#tensor(dtype, data, [...feeds.subarray(at + 4, at + 4 + rank)]);
+    inputs.forEach((slot, place) => {
+      const rank = feeds[at + 3]!;
+      if (feeds[at] === IN_PAYLOAD) {
+        const bytes = new Uint8Array(payload!, feeds[at + 1], feeds[at + 2]);
+        fed[slot.name] = this.#tensor(slot.dtype, viewAs(slot.dtype, bytes), [
+          ...feeds.subarray(at + 4, at + 4 + rank),
+        ]);
+      } else {
+        const seen = window(slot, feeds[at]!, feeds, at + 1);
+        fed[slot.name] = this.#seen(seen);
+        const move = moves?.feeds[place] ?? 0;
+        if (move > 0) moving.push({ ...seen, move, of: fed, next: [] });
+      }
       at += 4 + rank;
-    }
+    });
     const wanted: Record<string, Runtime.Tensor | null> = {};
-    const returned: { readonly slot: Slot; readonly device: number | undefined }[] = [];
+    const returned: Returned[] = [];
     const kept = new Set<string>();
-    for (at = 0; at < fetches.length;) {
-      const slot = outputs[fetches[at]!]!;
-      const to = fetches[at + 1]!;
+    for (let place = 0, i = 0; i < fetches.length; place++) {
+      const slot = outputs[fetches[i]!]!;
+      const to = fetches[i + 1]!;
       if (to === TO_HOST || to === TO_DEVICE) {
         wanted[slot.name] = null;
-        returned.push({ slot, device: to === TO_DEVICE ? fetches[at + 2]! : undefined });
-        at += to === TO_DEVICE ? 3 : 2;
+        returned.push({ slot, device: to === TO_DEVICE ? fetches[i + 2]! : undefined });
+        i += to === TO_DEVICE ? 3 : 2;
         continue;
       }
-      const [tensor, start, slots, rank] = [fetches[at + 2]!, fetches[at + 3]!, fetches[at + 4]!, fetches[at + 5]!];
+      const seen = window(slot, fetches[i + 2]!, fetches, i + 3);
       kept.add(slot.name);
-      wanted[slot.name] = this.#tensor(slot.dtype, this.#window(tensor, start, slots), [
-        ...fetches.subarray(at + 6, at + 6 + rank),
-      ]);
-      at += 6 + rank;
+      wanted[slot.name] = this.#seen(seen);
+      const move = moves?.fetches[place] ?? 0;
+      if (move > 0) moving.push({ ...seen, move, of: wanted, next: [] });
+      i += 6 + seen.dims.length;
     }
+    return { runtime, fed, wanted, returned, kept, moving };
+  }
+
+  async #go({ runtime, fed, wanted, returned, kept }: Prepared): Promise<Results> {
     const begin = performance.now();
     const results = await runtime.run(fed, wanted);
     this.#running += performance.now() - begin;
@@ -180,7 +248,7 @@ export class Executor {
       else this.#tensors.set(device, viewAs(slot.dtype, new Uint8Array(bytes)));
       return dims;
     });
-    return { reply: { kind: "ran", id, shapes, buffers }, move: buffers };
+    return { shapes, buffers };
   }
 
   #copy({ from, fromStart, to, toStart, slots }: CopyRequest): void {
@@ -189,21 +257,53 @@ export class Executor {
 
   /** One run of those that are asked for, and what is left to do. */
   async #repeat(request: RepeatRequest): Promise<Answer> {
-    const { reply, move } = await this.#run(request);
-    const { until } = request;
+    const { until, ring } = request;
+    const prepared =
+      this.#repeated.get(request) ?? this.#prepare(request, { feeds: request.feedMoves, fetches: request.fetchMoves });
+    const results = await this.#go(prepared);
     const ends =
-      until && until.values.includes(Number(viewAs(until.dtype, new Uint8Array(reply.buffers[until.buffer]!))[0]));
+      until && until.values.includes(Number(viewAs(until.dtype, new Uint8Array(results.buffers[until.buffer]!))[0]));
     request.left--;
-    if (ends || request.left === 0) return { reply, move };
-    request.feedSteps.forEach((step, i) => (request.feeds[i]! += step));
-    request.fetchSteps.forEach((step, i) => (request.fetches[i]! += step));
-    return { reply: { ...reply, more: true }, move, again: request };
+    if (ends || request.left === 0) return ran(request.id, results);
+    for (const window of prepared.moving) {
+      if (window.next.length === 0) this.#moveOn(window, Math.min(request.left, AT_ONCE));
+      window.of[window.slot.name] = window.next.pop()!;
+    }
+    this.#repeated.set(request, prepared);
+    if (!ring) {
+      const { reply, move } = ran(request.id, results);
+      return { reply: { ...reply, more: true }, move, again: request };
+    }
+    let at = Atomics.load(ring.count, 0) * ring.bytes;
+    for (const buffer of results.buffers) {
+      ring.data.set(new Uint8Array(buffer), at);
+      at += buffer.byteLength;
+    }
+    Atomics.add(ring.count, 0, 1);
+    Atomics.notify(ring.count, 0);
+    return { reply: undefined, move: [], again: request };
+  }
+
+  /** Makes what the runtime sees through a window in the next runs. */
+  #moveOn(window: Moving, runs: number): void {
+    for (let run = 0; run < runs; run++) {
+      window.start += window.move;
+      window.next.unshift(this.#seen(window));
+    }
+  }
+
+  #seen({ slot, data, start, slots, dims }: Window): Runtime.Tensor {
+    return this.#tensor(slot.dtype, data.subarray(start, start + slots), dims);
   }
 
   #window(tensor: number, start: number, slots: number): Data {
+    return this.#data(tensor).subarray(start, start + slots);
+  }
+
+  #data(tensor: number): Data {
     const data = this.#tensors.get(tensor);
     if (!data) throw new Error(`tensor ${tensor} is not in the store`);
-    return data.subarray(start, start + slots);
+    return data;
   }
 
   #tensor(dtype: DType, data: Data, dims: number[]): Runtime.Tensor {
@@ -215,6 +315,10 @@ export class Executor {
 async function release({ runtime, profile }: Compiled): Promise<void> {
   await runtime.release();
   if (profile !== undefined) await rm(profile, { recursive: true, force: true });
+}
+
+function ran(id: number, { shapes, buffers }: Results): Answer & { readonly reply: Ran } {
+  return { reply: { kind: "ran", id, shapes, buffers }, move: buffers };
 }
 
 function done(id: number): Answer {

@@ -51,16 +51,30 @@ export interface RunRequest {
   readonly payload?: ArrayBuffer;
 }
 
-/** A run to be repeated; answered after each. */
+/** A run to be repeated; the last is answered, and those before it where there is no `ring`. */
 export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly kind: "repeat";
-  /** What is added to the numbers of `feeds` and `fetches` for the next run. */
-  readonly feedSteps: Float64Array<ArrayBuffer>;
-  readonly fetchSteps: Float64Array<ArrayBuffer>;
+  /** Slots from one run to the next, for each input, and for each output in the order of `fetches`. 0 where nothing moves. */
+  readonly feedMoves: Float64Array<ArrayBuffer>;
+  readonly fetchMoves: Float64Array<ArrayBuffer>;
   /** Runs still to be done. */
   left: number;
   /** The first element of this buffer, among those that come to the host, ends it where it is one of `values`. */
   readonly until?: { readonly buffer: number; readonly dtype: DType; readonly values: readonly number[] };
+  /** Where the results of all runs but the last go, if their size is known. */
+  readonly ring?: ResultRing;
+}
+
+/**
+ * Results in memory that both threads see, each `bytes` long, one after the other. Waking a thread with a message takes ten times as
+ * long as this, and for as long nobody multiplies.
+ */
+export interface ResultRing {
+  readonly data: Uint8Array<SharedArrayBuffer>;
+  /** How many there are; whoever waits for more is notified. */
+  readonly count: Int32Array<SharedArrayBuffer>;
+  /** Of one result. */
+  readonly bytes: number;
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */
@@ -164,4 +178,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 6;
+export const PROTOCOL = 7;

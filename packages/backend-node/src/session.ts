@@ -9,7 +9,7 @@ import {
   type Session,
   type Tensor,
 } from "@paligemma/backend";
-import { PaliGemmaError, viewAs, type NdArray } from "@paligemma/core";
+import { PaliGemmaError, bytesFor, sizeOf, viewAs, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import { bytesOf } from "./array-bytes.ts";
 import type { WorkerLink } from "./link.ts";
@@ -20,6 +20,7 @@ import {
   TO_TENSOR,
   type Reply,
   type RepeatRequest,
+  type ResultRing,
   type RunRequest,
 } from "./protocol.ts";
 import { NodeTensor } from "./tensor.ts";
@@ -27,14 +28,17 @@ import { NodeTensor } from "./tensor.ts";
 /** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
 const ALIGNMENT = 8;
 
-/** How the windows of a run are found. */
-type Windows = Pick<RepeatOptions, "times" | "moves" | "grows">;
+/** Windows that are a row further on in each of so many runs. */
+type Windows = Pick<RepeatOptions, "times" | "moves">;
 
-/** Numbers of a request, what is added to each for the next run, and the arrays that go with them. */
+/** Numbers of a request, and for each input or output how far its window moves from run to run. */
 interface Packed {
-  readonly numbers: readonly number[];
-  readonly steps: readonly number[];
+  readonly numbers: number[];
+  readonly moves: readonly number[];
 }
+
+/** Bytes of the results that repeated runs may leave in shared memory. */
+const MAX_RING_BYTES = 2 ** 20;
 
 /** A graph that the worker has compiled. */
 export class NodeSession implements Session {
@@ -85,28 +89,56 @@ export class NodeSession implements Session {
     const fed = this.#packFeeds(feeds, options);
     const fetched = this.#packFetches(host, into, options);
     const { payload } = fed;
+    const shapes = host.map((name) => this.#shapeOf(name, feeds));
+    const ring = this.#ring(host, shapes, times);
     const request: RepeatRequest = {
       kind: "repeat",
       id: this.#link.fresh(),
       session: this.#id,
       left: times,
       feeds: Float64Array.from(fed.numbers),
-      feedSteps: Float64Array.from(fed.steps),
+      feedMoves: Float64Array.from(fed.moves),
       fetches: Float64Array.from(fetched.numbers),
-      fetchSteps: Float64Array.from(fetched.steps),
+      fetchMoves: Float64Array.from(fetched.moves),
       ...(until && {
         until: { buffer: host.indexOf(until.output), dtype: this.#output(until.output).dtype, values: until.values },
       }),
       ...(payload && { payload }),
+      ...(ring && { ring }),
     };
-    return this.#results(request, host, options.signal);
+    return this.#results(request, { host, shapes }, options.signal);
+  }
+
+  /** Shape of an output for these inputs, where their dimensions tell it. */
+  #shapeOf(name: string, feeds: Feeds): readonly number[] | undefined {
+    const sizes = new Map<string, number>();
+    for (const input of this.model.inputs)
+      input.shape.forEach((d, axis) => typeof d === "string" && sizes.set(d, feeds[input.name]!.shape[axis]!));
+    const shape = this.#output(name).shape.map((d) => (typeof d === "number" ? d : sizes.get(d)));
+    return shape.every((size) => size !== undefined) ? shape : undefined;
+  }
+
+  #ring(
+    host: readonly string[],
+    shapes: readonly (readonly number[] | undefined)[],
+    times: number,
+  ): ResultRing | undefined {
+    if (!shapes.every((shape) => shape !== undefined)) return undefined;
+    const bytes = host.reduce((sum, name, i) => sum + bytesFor(this.#output(name).dtype, sizeOf(shapes[i]!)), 0);
+    if (bytes * times > MAX_RING_BYTES) return undefined;
+    return {
+      data: new Uint8Array(new SharedArrayBuffer(bytes * times)),
+      count: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
+      bytes,
+    };
   }
 
   async *#results(
     request: RepeatRequest,
-    host: readonly string[],
+    { host, shapes }: { readonly host: readonly string[]; readonly shapes: readonly (readonly number[] | undefined)[] },
     signal: AbortSignal | undefined,
   ): AsyncGenerator<RunResult, void> {
+    const { ring } = request;
     const arrived: Reply[] = [];
     let ended = false;
     let wake = (): void => undefined;
@@ -121,15 +153,45 @@ export class NodeSession implements Session {
     });
     whole.catch(() => undefined);
     try {
-      for (;;) {
+      for (let told = 0; ;) {
+        if (signal?.aborted) return await whole;
+        if (ring && told < Atomics.load(ring.count, 0)) {
+          yield this.#result(
+            this.#fromRing(ring, told++, host, shapes as readonly (readonly number[])[]),
+            host,
+            [],
+            [],
+          );
+          continue;
+        }
         const reply = arrived.shift();
         if (reply) yield this.#result(reply, host, [], []);
         else if (ended) return await whole;
-        else await new Promise<void>((resolve) => (wake = resolve));
+        else {
+          const woken = new Promise<void>((resolve) => (wake = resolve));
+          await (ring ? Promise.race([woken, moreThan(ring.count, told)]) : woken);
+        }
       }
     } finally {
       if (!ended) this.#link.cancel(request.id);
     }
+  }
+
+  /** The result at that place, as if it had been sent. */
+  #fromRing(
+    { data, bytes }: ResultRing,
+    place: number,
+    host: readonly string[],
+    shapes: readonly (readonly number[])[],
+  ): Reply {
+    let at = place * bytes;
+    const buffers = host.map((name, i) => {
+      const size = bytesFor(this.#output(name).dtype, sizeOf(shapes[i]!));
+      at += size;
+      // A copy, in memory of the caller's own.
+      return Uint8Array.from(data.subarray(at - size, at)).buffer;
+    });
+    return { kind: "ran", id: 0, shapes, buffers };
   }
 
   #mustLive(): void {
@@ -162,48 +224,42 @@ export class NodeSession implements Session {
   /** Feeds as a flat list, the caller's arrays one after another in one buffer. */
   #packFeeds(given: Feeds, windows?: Windows): Packed & { readonly payload: ArrayBuffer | undefined } {
     const numbers: number[] = [];
-    const steps: number[] = [];
+    const moves: number[] = [];
     const arrays: { readonly bytes: Uint8Array; readonly at: number }[] = [];
     let size = 0;
     for (const { name } of this.model.inputs) {
       const array = given[name]!;
       if (isTensor(array)) {
         const used = NodeTensor.use(array, this.#link, name);
-        const { window, step } = used.windows(name, windows);
-        numbers.push(used.id, ...window);
-        steps.push(0, ...step);
+        numbers.push(used.id, ...used.window);
+        moves.push(moveOf(used, name, windows));
       } else {
         const bytes = bytesOf(array, name);
         numbers.push(IN_PAYLOAD, size, bytes.byteLength, array.shape.length, ...array.shape);
-        steps.push(...Array.from({ length: 4 + array.shape.length }, () => 0));
+        moves.push(0);
         arrays.push({ bytes, at: size });
         size += Math.ceil(bytes.byteLength / ALIGNMENT) * ALIGNMENT;
       }
     }
-    if (arrays.length === 0) return { numbers, steps, payload: undefined };
+    if (arrays.length === 0) return { numbers, moves, payload: undefined };
     const payload = new Uint8Array(size);
     for (const { bytes, at } of arrays) payload.set(bytes, at);
-    return { numbers, steps, payload: payload.buffer };
+    return { numbers, moves, payload: payload.buffer };
   }
 
-  #packFetches(
-    host: readonly string[],
-    into: Readonly<Record<string, Tensor>>,
-    windows?: Windows,
-  ): { readonly numbers: number[]; readonly steps: readonly number[] } {
+  #packFetches(host: readonly string[], into: Readonly<Record<string, Tensor>>, windows?: Windows): Packed {
     const numbers: number[] = [];
-    const steps: number[] = [];
+    const moves: number[] = [];
     for (const name of host) {
       numbers.push(this.#places.get(name)!, TO_HOST);
-      steps.push(0, 0);
+      moves.push(0);
     }
     for (const name in into) {
       const used = NodeTensor.use(into[name]!, this.#link, `into ${name}`);
-      const { window, step } = used.windows(name, windows);
-      numbers.push(this.#places.get(name)!, TO_TENSOR, used.id, ...window);
-      steps.push(0, 0, 0, ...step);
+      numbers.push(this.#places.get(name)!, TO_TENSOR, used.id, ...used.window);
+      moves.push(moveOf(used, name, windows));
     }
-    return { numbers, steps };
+    return { numbers, moves };
   }
 
   async dispose(): Promise<void> {
@@ -225,9 +281,23 @@ export class NodeSession implements Session {
   }
 }
 
+function moveOf(tensor: NodeTensor, name: string, windows: Windows | undefined): number {
+  return windows?.moves?.includes(name) ? tensor.rowStep(name, windows.times) : 0;
+}
+
+/** What Node 20 has and the library that these sources are checked with has not. */
+interface AsyncAtomics {
+  waitAsync(typedArray: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
+}
+
+/** Resolves when there are more results than were told. */
+async function moreThan(count: Int32Array<SharedArrayBuffer>, told: number): Promise<void> {
+  await (Atomics as unknown as AsyncAtomics).waitAsync(count, 0, told).value;
+}
+
 /** The buffers of a request, which are moved. */
 function moved(request: RunRequest | RepeatRequest): ArrayBuffer[] {
   const { feeds, fetches, payload } = request;
-  const steps = request.kind === "repeat" ? [request.feedSteps.buffer, request.fetchSteps.buffer] : [];
+  const steps = request.kind === "repeat" ? [request.feedMoves.buffer, request.fetchMoves.buffer] : [];
   return [feeds.buffer, fetches.buffer, ...steps, ...(payload ? [payload] : [])];
 }

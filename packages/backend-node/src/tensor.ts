@@ -1,6 +1,6 @@
 import { bitsOf, PaliGemmaError, sizeOf, type DType } from "@paligemma/core";
 import { formatShape } from "@paligemma/graph";
-import type { RepeatOptions, Tensor } from "@paligemma/backend";
+import type { Tensor } from "@paligemma/backend";
 import type { WorkerLink } from "./link.ts";
 
 /** A tensor of the worker's store, shared by all windows on it. */
@@ -94,34 +94,26 @@ export class NodeTensor implements Tensor {
     return new NodeTensor(this.#block, this.dtype, shape, this.start + slotsOf(this.dtype, skipped), false);
   }
 
+  /** First slot, slots, rank and dimensions, as a run sees them. */
+  get window(): readonly number[] {
+    return [this.start, this.slots, this.shape.length, ...this.shape];
+  }
+
   /**
-   * First slot, slots, rank and dimensions of what a run called by this `name` sees, and what is added to each for the next run.
-   * Throws `backend/range` where the last run would see more than there is.
+   * Slots from one run to the next of `times` whose window is a row further on each time. Throws `backend/range` where the last would
+   * see more than there is.
    */
-  windows(
-    name: string,
-    { times, moves = [], grows = {} }: Pick<RepeatOptions, "times" | "moves" | "grows"> = { times: 1 },
-  ): { readonly window: readonly number[]; readonly step: readonly number[] } {
-    const { dtype, start, shape } = this;
-    const growth = grows[name];
-    const moved = moves.includes(name) ? slotsOf(dtype, shape.slice(1)) : 0;
-    const grown = growth ? slotsOf(dtype, shape.slice(growth.axis + 1)) : 0;
-    const slots = growth ? growth.from * grown : this.slots;
-    if ((moved > 0 || grown > 0) && bitsOf(dtype) === 4)
-      throw new PaliGemmaError(
-        "backend/range",
-        `${name} is ${dtype}, whose rows share bytes; only whole bytes move or grow`,
-      );
-    if (start + slots + (times - 1) * (moved + grown) > this.#block.slots)
+  rowStep(name: string, times: number): number {
+    const { dtype, start, slots, shape } = this;
+    if (bitsOf(dtype) === 4)
+      throw new PaliGemmaError("backend/range", `${name} is ${dtype}, whose rows share bytes; only whole bytes move`);
+    const step = slotsOf(dtype, shape.slice(1));
+    if (start + slots + (times - 1) * step > this.#block.slots)
       throw new PaliGemmaError(
         "backend/range",
         `${name} ${formatShape(shape)} cannot move on ${times - 1} times: its tensor ends before; make room, or ask for fewer runs`,
       );
-    const dimensions = growth ? shape.with(growth.axis, growth.from) : shape;
-    return {
-      window: [start, slots, shape.length, ...dimensions],
-      step: [moved, grown, 0, ...shape.map((_, axis) => (axis === growth?.axis ? 1 : 0))],
-    };
+    return step;
   }
 
   dispose(): void {

@@ -50,7 +50,7 @@ async function work(executor: Executor): Promise<void> {
     if (!request || !begin()) break;
     try {
       const made = await executor.execute(request);
-      if (made) answer(made.reply, made.move);
+      if (made?.reply) answer(made.reply, made.move);
       if (made?.again) waiting.push(made.again);
     } catch (error) {
       if ("id" in request) answer({ kind: "failed", id: request.id, fault: faultOf(request, error) });

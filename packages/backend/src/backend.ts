@@ -47,11 +47,6 @@ export interface RepeatOptions {
   readonly into?: Readonly<Record<string, Tensor>>;
   /** Inputs, and outputs of `into`, whose tensor is a window that is a row further on in every run. */
   readonly moves?: readonly string[];
-  /**
-   * Inputs that are fed with the beginning of their tensor: `from` along `axis` in the first run, and one more in every further
-   * one. Axes before `axis` have a size of 1.
-   */
-  readonly grows?: Readonly<Record<string, { readonly axis: number; readonly from: number }>>;
   /** Ends after a run in which the first element of this output, one of `host`, is one of `values`. */
   readonly until?: { readonly output: string; readonly values: readonly number[] };
   /** Aborted at any time: the next result rejects with `signal.reason`. */

@@ -1,4 +1,4 @@
-import { PaliGemmaError, unknownKeys, type NdArray } from "@paligemma/core";
+import { PaliGemmaError, unknownKeys } from "@paligemma/core";
 import { formatShape, type GraphModel, type Port } from "@paligemma/graph";
 import { isTensor, type Feeds, type RepeatOptions, type RunOptions, type Tensor } from "./backend.ts";
 
@@ -41,43 +41,23 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
 }
 
 /**
- * Checks a repeated run as `checkRun` does its first run, and that `moves`, `grows` and `until` name what they may. Throws
+ * Checks a repeated run as `checkRun` does its first run, and that `moves` and `until` name what they may. Throws
  * `backend/option` for what cannot be meant.
  */
 export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOptions): void {
-  const { times, host, into = {}, moves = [], grows = {}, until } = options;
-  const faults = unknownKeys(options, ["times", "host", "into", "moves", "grows", "until", "signal"]).map(
+  const { times, host, into = {}, moves = [], until } = options;
+  const faults = unknownKeys(options, ["times", "host", "into", "moves", "until", "signal"]).map(
     ({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`,
   );
   if (!Number.isSafeInteger(times) || times < 1) faults.push(`times is ${times}, it must be a whole number from 1 on`);
   const tensors = { ...feeds, ...into };
-  for (const name of [...moves, ...Object.keys(grows)])
-    if (!tensors[name] || !isTensor(tensors[name])) faults.push(`${name} is no tensor, and cannot move or grow`);
-  for (const [name, { axis, from }] of Object.entries(grows)) {
-    const shape = feeds[name]?.shape ?? [];
-    const most = shape[axis] ?? 0;
-    if (
-      shape.slice(0, axis).some((size) => size !== 1) ||
-      !Number.isSafeInteger(from) ||
-      from < 0 ||
-      from + times - 1 > most
-    )
-      faults.push(`${name} ${formatShape(shape)} cannot grow from ${from} along axis ${axis} in ${times} runs`);
-  }
+  for (const name of moves)
+    if (!tensors[name] || !isTensor(tensors[name])) faults.push(`${name} is no tensor, and cannot move`);
   if (until && !host.includes(until.output))
     faults.push(`until names ${until.output}, which does not come to the host`);
   if (faults.length > 0)
     throw new PaliGemmaError("backend/option", `the graph ${model.name} cannot be repeated so: ${faults.join("; ")}`);
-  const first = Object.fromEntries(Object.entries(feeds).map(([name, fed]) => [name, atFirst(fed, grows[name])]));
-  checkRun(model, first, { host: host.filter((name) => !(name in into)), into });
-}
-
-function atFirst(
-  fed: NdArray | Tensor,
-  growth: { readonly axis: number; readonly from: number } | undefined,
-): NdArray | Tensor {
-  if (!growth) return fed;
-  return Object.create(fed, { shape: { value: fed.shape.with(growth.axis, growth.from) } }) as Tensor;
+  checkRun(model, feeds, { host: host.filter((name) => !(name in into)), into });
 }
 
 function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {

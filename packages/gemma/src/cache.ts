@@ -87,11 +87,6 @@ export class KeyValueCache implements Disposable {
     return this.#capacity - this.length;
   }
 
-  /** All of it, under the names of the graph's inputs. */
-  whole(): Record<string, Tensor> {
-    return Object.fromEntries(this.#names.map((name, i) => [`past.${name}`, this.#tensors[i]!]));
-  }
-
   /** The first `length` positions, under the names of the graph's inputs. */
   past(length: number): Record<string, Tensor> {
     const past: Record<string, Tensor> = {};

@@ -1,8 +1,9 @@
 import type { RunResult, Tensor } from "@paligemma/backend";
+import type { NdArray } from "@paligemma/core";
 import type { KeyValueCache } from "./cache.ts";
 import type { DecoderParts } from "./decoder.ts";
 import { cacheNames, hasWindow } from "./decoder-graph.ts";
-import { prefixLmMask } from "./mask.ts";
+import { stepMasks } from "./mask.ts";
 import { positionsServed } from "./network.ts";
 import { int64, stepFeeds, takenBy, type Place } from "./step.ts";
 
@@ -13,6 +14,9 @@ export interface StepsAhead extends Disposable {
   /** Ends them: one that is under way ends by itself. It has written beyond the cache's length only. */
   dispose(): void;
 }
+
+/** Steps at most: each looks at the places of all of them, and is told which to see. */
+const MOST_STEPS = 64;
 
 interface AheadOptions {
   /** The first token to take in. */
@@ -35,55 +39,39 @@ export async function stepsAhead(
   const { backend, config, imageTokenIndex } = parts;
   const session = await parts.sessionFor(1, 1, false);
   const past = place.valid[0]!.length;
-  // A window that has begun to slide is no beginning of the cache any more.
-  const reach = hasWindow(config) ? Math.min(config.slidingWindow!, positionsServed(config)) : positionsServed(config);
-  const times = Math.min(wanted, cache.room, reach - past - 1);
+  const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, MOST_STEPS);
   if (!session.repeat || times < 2) return undefined;
 
   const first = stepFeeds(parts, cache, place, { ids: [[token]], prompt: undefined }, [0]);
   const position = Number((first["position_ids"] as { readonly data: BigInt64Array }).data[0]);
-  const valid = new Uint8Array(past + times).fill(1);
-  valid.set(place.valid[0]!);
   const fed = token === imageTokenIndex ? 0 : token;
-  // What moves or grows is on the device for all steps at once.
-  const arrays = [
-    int64([times + 1, 1], [fed, ...Array.from({ length: times }, () => 0)]),
-    int64(
+  const masks = { valid: place.valid[0]!, steps: times, compute: backend.target.compute };
+  // What moves is on the device for all steps at once.
+  const arrays: Record<string, NdArray> = {
+    input_ids: int64([times + 1, 1], [fed, ...Array.from({ length: times }, () => 0)]),
+    position_ids: int64(
       [times, 1],
       Array.from({ length: times }, (_, i) => position + i),
     ),
-    prefixLmMask({ valid: [valid], tokens: 1, compute: backend.target.compute }),
-  ];
-  const made: Tensor[] = [];
-  const free = (): void => made.forEach((tensor) => tensor.dispose());
+    mask: stepMasks(masks),
+    ...(hasWindow(config) && { sliding_mask: stepMasks({ ...masks, window: config.slidingWindow }) }),
+  };
+  const made: Record<string, Tensor> = {};
+  const free = (): void => Object.values(made).forEach((tensor) => tensor.dispose());
   try {
-    for (const array of arrays) made.push(await backend.upload(array));
+    for (const [name, array] of Object.entries(arrays)) made[name] = await backend.upload(array);
   } catch (error) {
     free();
     throw error;
   }
-  const [ids, positions, mask] = made as [Tensor, Tensor, Tensor];
-  const names = cacheNames(config);
-  const grown = { axis: 3, from: past + 1 };
-  const feeds = {
-    ...first,
-    ...cache.whole(),
-    ...weights,
-    input_ids: ids.rows(0, 1),
-    position_ids: positions.rows(0, 1),
-    mask,
-    ...(hasWindow(config) && { sliding_mask: mask }),
-  };
+  const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, 1)]));
+  // The cache is the same for every step: what no step has written yet is masked.
+  const feeds = { ...first, ...cache.past(past + times - 1), ...weights, ...moving };
   const results = session.repeat(takenBy(session, feeds), {
     times,
     host: ["next"],
-    into: { ...cache.present(past, past + 1), next: ids.rows(1, 2) },
-    moves: ["input_ids", "position_ids", "next", ...names.map((name) => `present.${name}`)],
-    grows: {
-      ...Object.fromEntries(names.map((name) => [`past.${name}`, { axis: 0, from: past }])),
-      mask: grown,
-      ...(hasWindow(config) && { sliding_mask: grown }),
-    },
+    into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(1, 2) },
+    moves: [...Object.keys(moving), "next", ...cacheNames(config).map((name) => `present.${name}`)],
     // An image token is looked up as another one, which the next call puts in.
     until: { output: "next", values: imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex] },
     ...(signal && { signal }),

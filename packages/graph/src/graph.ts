@@ -222,7 +222,6 @@ export function buildGraph(
     });
     return { name: outputName, dtype: result.dtype, shape: result.shape };
   });
-  const made = nodes.flatMap((node) => node.outputs.map((made) => values.get(made)!));
   return {
     name,
     target,
@@ -230,6 +229,11 @@ export function buildGraph(
     outputs,
     nodes,
     initializers: [...initializers.values()],
-    values: made.map(({ name: called, dtype, shape }) => ({ name: called, dtype, shape })),
+    values: nodes.flatMap((node) =>
+      node.outputs.map((output) => {
+        const { dtype, shape } = values.get(output)!;
+        return { name: output, dtype, shape };
+      }),
+    ),
   };
 }

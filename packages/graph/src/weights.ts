@@ -257,9 +257,18 @@ function sideBySide(parts: readonly QuantizedTensor[]): QuantizedTensor | undefi
   const [, width, rows] = first!.data.shape;
   if (!parts.every(({ data, sums }) => sums && data.shape[1] === width && data.shape[2] === rows)) return undefined;
   const out = parts.reduce((sum, { shape }) => sum + shape[0], 0);
-  const data = following(parts.map((part) => part.data), [out / rows!, width!, rows!]);
-  const scales = following(parts.map((part) => part.scales), [out, 1]);
-  const sums = following(parts.map((part) => part.sums!), [out]);
+  const data = following(
+    parts.map((part) => part.data),
+    [out / rows!, width!, rows!],
+  );
+  const scales = following(
+    parts.map((part) => part.scales),
+    [out, 1],
+  );
+  const sums = following(
+    parts.map((part) => part.sums!),
+    [out],
+  );
   return data && scales && sums && { ...first!, shape: [out, width!], data, scales, sums };
 }
 

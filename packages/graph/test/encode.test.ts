@@ -267,6 +267,7 @@ describe("encodeOnnx", () => {
         has: () => true,
         stored: () => g.size("n"),
         quantized: () => undefined,
+        joined: () => undefined,
         lowRank: () => undefined,
         tensor: (name: string, shape: readonly number[]) => g.external(name, "float32", shape, w(name, shape)),
       };

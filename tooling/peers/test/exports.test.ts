@@ -66,18 +66,22 @@ const picture = {
 const PROMPTS = ["caption en", "detect circle", "detect circle ; square", "answer en how many shapes are there?"];
 
 /** What is exported. Inputs of quantised products are rounded to 8 bits, in the two runtimes alike where blocks are short. */
-const EXPORTS: readonly (readonly [dtype: keyof typeof SUFFIXES, what: string, how?: QuantizeOptions])[] = [
-  ["fp32", "float32"],
-  ["fp16", "float16"],
-  ["q8", "8 bits in blocks", { dtype: "int8", blockSize: 128 }],
-  ["q8", "8 bits in whole rows", { dtype: "int8" }],
-  ["q4", "4 and 8 bits", { dtype: "mixed", blockSize: 32 }],
+const EXPORTS: readonly {
+  readonly dtype: keyof typeof SUFFIXES;
+  readonly what: string;
+  readonly how?: QuantizeOptions;
+}[] = [
+  { dtype: "fp32", what: "float32" },
+  { dtype: "fp16", what: "float16" },
+  { dtype: "q8", what: "8 bits in blocks", how: { dtype: "int8", blockSize: 128 } },
+  { dtype: "q8", what: "8 bits in whole rows", how: { dtype: "int8" } },
+  { dtype: "q4", what: "4 and 8 bits", how: { dtype: "mixed", blockSize: 32 } },
 ];
 /** Whole rows become blocks in an export, with other roundings of inputs: a location of this answer is the one next to ours. */
 const NEXT_TO_OURS = "8 bits in whole rows: detect circle ; square";
 
 describe("transformers.js runs exports of tiny-shapes", () => {
-  it.each(EXPORTS)("%s, %s: our greedy ids, from picture and prompt", async (dtype, what, how) => {
+  it.each(EXPORTS)("$dtype, $what: our greedy ids, from picture and prompt", async ({ dtype, what, how }) => {
     let ours = SHAPES;
     if (how) {
       ours = join(root, `bundle of ${what}`);

@@ -55,7 +55,7 @@ export interface BundlePlan {
 /** Lays out the file and cuts the work. Nothing is read. Throws as `quantizeCheckpoint` does. */
 export function planBundle(checkpoint: Checkpoint, options: QuantizeOptions): BundlePlan {
   const planned = planCheckpoint(checkpoint, options);
-  const tensors = together(planned).flatMap((group) => partByPart(group));
+  const tensors = inGroups(planned).flatMap((group) => partByPart(group));
   const { header, size, tensors: inOrder } = planSafetensors(tensors, { format: "pt", quantization: options.dtype });
   const places = new Map<string, number>();
   let at = header.byteLength;
@@ -80,7 +80,7 @@ const TOGETHER: readonly (readonly string[])[] = [
 ];
 
 /** Planned tensors in their order, those of matrices with one input in groups. */
-function together(planned: readonly PlannedTensor[]): readonly (readonly PlannedTensor[])[] {
+function inGroups(planned: readonly PlannedTensor[]): readonly (readonly PlannedTensor[])[] {
   const byName = new Map(planned.map((tensor) => [tensor.ref.name, tensor]));
   const done = new Set<PlannedTensor>();
   return planned.flatMap((tensor) => {
