@@ -142,21 +142,24 @@ function positionFirstCache(
     cacheNames(c).map((name) => [name, g.input(`past.${name}`, g.target.compute, ["past", batch, width])]),
   );
   const outputs: Record<string, Value> = {};
-  // [b, t, …] ⇄ [t, b, …]; of one text that moves nothing.
-  const turned = (x: Value): Value =>
-    batch === 1 ? reshape(x, [x.shape[1]!, x.shape[0]!, width]) : transpose(x, [1, 0, 2]);
-  const swap = (x: Value): Value => (hasPositionFirst(g.target) ? x : turned(x));
+  // [b, t, …] ⇄ [t, b, …]
+  const swap = (x: Value): Value => (hasPositionFirst(g.target) ? x : transpose(x, [1, 0, 2]));
   const joined = (name: string, now: Value): Value => {
     const rows = swap(now);
     outputs[`present.${name}`] = rows;
     return swap(concat([inputs.get(name)!, rows], 0, "total")); // [b, total, k · e], or as it is kept
   };
+  // One token of one text: nothing is turned around, and nothing of the cache copied.
+  const apart = (name: string, now: Value): Value => {
+    outputs[`present.${name}`] = now;
+    return inputs.get(name)!;
+  };
   return {
     outputs,
-    remember: (layer, now) => ({
-      key: joined(`${layer}.key`, now.key),
-      value: joined(`${layer}.value`, now.value),
-    }),
+    remember: (layer, now) =>
+      batch === 1
+        ? { ...now, before: { key: apart(`${layer}.key`, now.key), value: apart(`${layer}.value`, now.value) } }
+        : { key: joined(`${layer}.key`, now.key), value: joined(`${layer}.value`, now.value) },
   };
 }
 

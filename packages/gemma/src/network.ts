@@ -48,9 +48,9 @@ export interface Context {
   readonly slidingMask: Value;
   /**
    * Takes in the keys and values of these tokens in one layer, [b, t, k · e], and gives those of all tokens so far, as
-   * `attention` takes them. How they are kept is the caller's business.
+   * `attention` takes them: together, or those of earlier tokens apart. How they are kept is the caller's business.
    */
-  readonly remember: (layer: number, now: KeyValues) => KeyValues;
+  readonly remember: (layer: number, now: KeyValues) => KeyValues & { readonly before?: KeyValues };
   /** Where only some rows are asked for: picks them, [r, …] → [asked, …]. */
   readonly asked?: (x: Value) => Value;
 }
@@ -104,6 +104,7 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
     mask: c.layerTypes[layer] === "sliding_attention" ? context.slidingMask : context.mask,
     positionFirst: context.positionFirst ?? false,
     positions: positionsServed(c),
+    ...(all.before && { before: all.before }),
   });
   const rows = reshape(mixed, [x.shape[0]!, width]);
   return linear(needed(rows, c, context, layer), w.at("o_proj"), c.hiddenSize);

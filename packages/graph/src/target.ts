@@ -6,6 +6,7 @@ export type FusedOperator =
   | "MultiHeadAttention" // com.microsoft: equal heads
   | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
   | "RotaryEmbedding" // ai.onnx 23
+  | "FusedMatMul" // com.microsoft: a product of matrices one of which may lie the other way round, or between its batches
   | "MatMulNBits" // com.microsoft: block-quantised weights
   | "MatMulInteger" // ai.onnx 10: bytes times signed bytes, the fastest way with weights in 8 bits as they lie in the file
   | "Einsum"; // ai.onnx 12, in float32: a loop for each number it makes, for few rows, where products are made for many
@@ -38,6 +39,7 @@ export const CPU: Target = {
     "MultiHeadAttention",
     "SimplifiedLayerNormalization",
     "RotaryEmbedding",
+    "FusedMatMul",
     "MatMulNBits",
     "MatMulInteger",
   ]),

@@ -1,10 +1,10 @@
 import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
-import type { Graph } from "../graph.ts";
+import type { Graph, Node } from "../graph.ts";
 import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
 import { einsum } from "./einsum.ts";
 import { matMul } from "./linear.ts";
-import { concat, gather, reshape, transpose } from "./shape.ts";
+import { concat, gather, integers, reshape, transpose } from "./shape.ts";
 
 /** Sizes of one attention. */
 export interface AttentionOptions {
@@ -22,7 +22,15 @@ export interface AttentionOptions {
   readonly positionFirst?: boolean;
   /** Queries and keys at most, where their shapes do not tell. */
   readonly positions?: number;
+  /**
+   * Keys and values of earlier tokens as a cache has them, [past, batch, keyValueHeads · headDim], where k and v are those of the
+   * query's token alone: the mask is over past + 1. For one query of one text, on targets with FusedMatMul.
+   */
+  readonly before?: { readonly key: Value; readonly value: Value };
 }
+
+/** To the end of an axis. */
+const END = 2 ** 31 - 1;
 
 /** Multiplications up to which a loop for each score is no slower than products, whose programs take long to compile: 2²⁶. */
 const FEW_MULTIPLICATIONS = 2 ** 26;
@@ -51,6 +59,7 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     const inner = { ...options, ...(mask && { mask: wide(mask) }) };
     return cast(attention(wide(q), wide(k), wide(v), inner), "float16");
   }
+  if (options.before) return cachedAttention(q, k, v, options.before, options);
   const few = q.shape.slice(0, 2).every((dimension) => q.graph.isFew(dimension));
   if (fused.has("Einsum") && !byHead && (few || isShort(q, k, options))) return loopedAttention(q, k, v, options);
   if (byHead || options.positionFirst) return plainAttention(q, k, v, options);
@@ -78,6 +87,54 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     })[0]!;
   }
   return plainAttention(q, k, v, options);
+}
+
+/**
+ * One query over a cache that is read once and where it lies: the query heads that share a key head are the rows of one product, and
+ * the query's own token, which is not in the cache yet, is added to what comes of it.
+ */
+function cachedAttention(
+  q: Value,
+  k: Value,
+  v: Value,
+  before: { readonly key: Value; readonly value: Value },
+  { heads, keyValueHeads, headDim, scale, softcap, mask }: AttentionOptions,
+): Value {
+  const g = q.graph;
+  const group = heads / keyValueHeads;
+  const [past] = before.key.shape;
+  const total = mask?.shape.at(-1);
+  if (q.shape[0] !== 1 || q.shape[1] !== 1 || total === undefined)
+    throw new PaliGemmaError(
+      "graph/shape",
+      `attention over a cache is for one query with a mask, not for ${formatShape(q.shape)}`,
+    );
+  // Axes: k key-value heads · g query heads of each · s past positions · e head size
+  const product = (a: Value, b: Value, last: Dim, attributes: Node["attributes"]): Value =>
+    g.node({
+      op: "FusedMatMul",
+      domain: "com.microsoft",
+      inputs: [a, b],
+      // The cache has its positions before its heads.
+      attributes: { ...attributes, transBatchB: { int: b.shape[0] === past ? 1 : 0 } },
+      outputs: [{ dtype: "float32", shape: [keyValueHeads, group, last] }],
+    })[0]!;
+  const rows = reshape(q, [keyValueHeads, group, headDim]);
+  const cached = (x: Value): Value => reshape(x, [past!, keyValueHeads, headDim]);
+  const own = (x: Value): Value => reshape(x, [keyValueHeads, 1, headDim]);
+  const score = { transB: { int: 1 }, alpha: { float: scale } };
+  const parts = [product(rows, cached(before.key), past!, score), product(rows, own(k), 1, score)];
+  let scores = concat(parts, 2, String(total));
+  if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap, "float32"))), scalar(g, softcap, "float32"));
+  const shares = softmax(add(scores, reshape(mask!, [1, 1, total])));
+  const share = (start: number, end: number, last: Dim): Value =>
+    g.node({
+      op: "Slice",
+      inputs: [shares, integers(g, [start]), integers(g, [end]), integers(g, [2])],
+      outputs: [{ dtype: "float32", shape: [keyValueHeads, group, last] }],
+    })[0]!;
+  const mixed = product(share(0, -1, past!), cached(before.value), headDim, {});
+  return reshape(add(mixed, mul(share(-1, END, 1), own(v))), q.shape);
 }
 
 /** True where scores are few, however long the request is. */
