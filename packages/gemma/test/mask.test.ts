@@ -1,4 +1,4 @@
-import { prefixLmMask } from "@paligemma/gemma";
+import { prefixLmMask, stepMasks } from "@paligemma/gemma";
 import { toFloat32 } from "@paligemma/core";
 import { describe, expect, it } from "vitest";
 
@@ -58,5 +58,37 @@ describe("prefixLmMask", () => {
       expect(mask.dtype).toBe(compute);
       expect([...toFloat32(mask).data].every(Number.isFinite)).toBe(true);
     }
+  });
+});
+
+describe("stepMasks", () => {
+  /** What the steps see: the places of the cache, and after a space themselves. */
+  function steps(valid: string, count: number, window?: number): string[] {
+    const masks = { valid: bytes(valid), steps: count, compute: "float32", ...(window && { window }) } as const;
+    const { data, shape } = stepMasks(masks);
+    const total = valid.length + count;
+    expect(shape).toEqual([count, 1, 1, total]);
+    return Array.from({ length: count }, (_, step) => {
+      const row = Array.from(data.subarray(step * total, (step + 1) * total), (x) => (Number(x) === 0 ? 1 : 0)).join(
+        "",
+      );
+      return `${row.slice(0, -1)} ${row.slice(-1)}`;
+    });
+  }
+
+  it("shows each step the cache, what the steps before it wrote, and itself", () => {
+    expect(steps("0111", 3)).toEqual(["011100 1", "011110 1", "011111 1"]);
+  });
+
+  it("moves the window on", () => {
+    expect(steps("1111", 3, 3)).toEqual(["001100 1", "000110 1", "000011 1"]);
+  });
+
+  it("sees in every step what a run of its own would see", () => {
+    for (const window of [undefined, 2, 5])
+      steps("01101", 4, window).forEach((seen, step) => {
+        const alone = rows(`01101${"1".repeat(step + 1)}`, undefined, { tokens: 1, ...(window && { window }) })[0]!;
+        expect(seen).toBe(`${alone.slice(0, -1).padEnd(8, "0")} 1`);
+      });
   });
 });

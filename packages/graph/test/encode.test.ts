@@ -4,6 +4,7 @@ import {
   CPU,
   add,
   buildGraph,
+  cast,
   encodeOnnx,
   gather,
   geluTanh,
@@ -140,6 +141,20 @@ describe("encodeOnnx", () => {
       length: "64",
     });
     expect(encodeOnnx(model, locate).external).toEqual([ref]);
+  });
+
+  test("what nodes make carries its type", () => {
+    const model = buildGraph("typed", CPU, (g) => {
+      const x = g.input("x", "float32", ["n", 8]);
+      return { y: cast(add(x, x), "int32") };
+    });
+    const { valueInfo } = decode(model);
+    expect(valueInfo.map(({ name }) => name)).toEqual(["Add_0", "Cast_0", "y"]);
+    expect(valueInfo[1]).toMatchObject({
+      type: {
+        value: { value: { elemType: 6, shape: { dim: [{ value: { value: "n" } }, { value: { value: 8n } }] } } },
+      },
+    });
   });
 
   test("a tensor without bytes is an error", () => {

@@ -8,11 +8,20 @@ import {
   CPU_WITHOUT_PANELS,
   gatherQuantized,
   linear,
+  linears,
   WEBGPU,
+  type GraphModel,
   type Target,
 } from "@paligemma/graph";
 import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
-import { checkpointOf, type QuantizedFormat } from "@paligemma/weights";
+import {
+  checkpointOf,
+  memorySource,
+  openSafetensors,
+  safetensorsBytes,
+  type Checkpoint,
+  type QuantizedFormat,
+} from "@paligemma/weights";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
 import { among, gaussian, relativeError, tensorOf } from "./matrices.ts";
@@ -76,6 +85,50 @@ describe.each([
     });
   },
 );
+
+describe("matrices of one input", () => {
+  const outs = { q: OUT, k: OUT / 3 };
+  const width = 96;
+
+  /** Their parts in one source, in this order. */
+  async function inOneFile(order: readonly string[]): Promise<Checkpoint> {
+    const parts = Object.entries(outs).flatMap(([name, out]) =>
+      quantizeMatrix(tensorOf(`${name}.weight`, gaussian([out, width], out)), {
+        bits: 8,
+        blockSize: width,
+        zeroPoints: false,
+      }),
+    );
+    const sorted = order.map((name) => parts.find((part) => part.name === name)!);
+    return await openSafetensors(memorySource(await safetensorsBytes(sorted), "one file"));
+  }
+  const parted = (part: string): readonly string[] => Object.keys(outs).map((name) => `${name}.weight.${part}`);
+
+  it.each([
+    ["side by side", 1, [...parted("scales"), ...parted("sums"), ...parted("int8")]],
+    ["in another order", 2, [...parted("scales"), ...parted("sums"), ...parted("int8").toReversed()]],
+  ] as const)("%s, one row: %i products", async (_, products, order) => {
+    const checkpoint = await inOneFile(order);
+    const build = (joined: boolean): GraphModel =>
+      buildGraph("joined", backend.target, (g) => {
+        const x = g.input("x", "float32", [1, width]);
+        const w = checkpointWeights(g, checkpoint);
+        const [q, k] = joined ? linears(x, w, outs) : [linear(x, w.at("q"), outs.q), linear(x, w.at("k"), outs.k)];
+        return { q: q!, k: k! };
+      });
+    const model = build(true);
+    if (backend.target.fused.has("MatMulInteger"))
+      expect(model.nodes.filter(({ op }) => op === "MatMulInteger")).toHaveLength(products);
+    const x = gaussian([1, width], 8, 1);
+    const results = await Promise.all(
+      [model, build(false)].map(async (one) => {
+        await using session = await backend.compile(one);
+        return (await session.run({ x }, { host: ["q", "k"] })).host;
+      }),
+    );
+    expect(results[0]).toEqual(results[1]);
+  });
+});
 
 describe("graphs of quantised weights", () => {
   const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, 64], 1)), {

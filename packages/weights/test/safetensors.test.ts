@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { isPaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
+import { isPaliGemmaError, ndArray, toFloat32, type NdArray } from "@paligemma/core";
 import { LIMITS, memorySource, ndTensor, openSafetensors, safetensorsBytes, type ByteSource } from "@paligemma/weights";
 import { describe, expect, it } from "vitest";
 import { counting } from "./counting.ts";
@@ -94,6 +94,17 @@ describe("writing", () => {
         expect(checkpoint.tensors.get(name)!.start % array.data.BYTES_PER_ELEMENT).toBe(0);
       }
     }
+  });
+
+  it("begins tensors of whole lines at multiples of 64 bytes, and every other at a multiple of its element", async () => {
+    const refs = [1, 16, 7, 32, 5].flatMap((length, i) => [
+      ndTensor(`a${i}`, ndArray("float32", [length], new Float32Array(length))),
+      ndTensor(`b${i}`, ndArray("int8", [4 * length], new Int8Array(4 * length))),
+    ]);
+    const { tensors } = await openSafetensors(memorySource(await safetensorsBytes(refs), "aligned"));
+    for (const { start, end, dtype } of tensors.values())
+      expect(start % ((end - start) % 64 === 0 ? 64 : dtype === "float32" ? 4 : 1)).toBe(0);
+    expect(tensors.size).toBe(10);
   });
 
   it("takes any name", async () => {

@@ -1,5 +1,5 @@
 import type { NdArray } from "@paligemma/core";
-import { attention, concat } from "@paligemma/graph";
+import { attention, concat, reshape } from "@paligemma/graph";
 import { expect } from "vitest";
 import { exact, expectClose, random } from "./arrays.ts";
 import { runOnce, type Bench } from "./bench.ts";
@@ -94,6 +94,20 @@ export function attentionTests(bench: Bench): void {
         );
         expectClose(y, expected, tolerances.operator);
       }
+      if (masked && batch === 1 && queries === 1 && own.fused.has("FusedMatMul")) {
+        const { y } = await runOnce(bench.backend, feeds, (g) => {
+          const old = (name: string) => reshape(g.input(name, "float32", [1, "past", width]), ["past", 1, width]);
+          const now = (name: string) => g.input(name, "float32", [1, 1, width]);
+          return {
+            y: attention(g.input("q", "float32", [1, 1, heads * HEAD_DIM]), now("keys"), now("values"), {
+              ...options,
+              mask: g.input("mask", "float32", [1, 1, 1, "total"]),
+              before: { key: old("oldKeys"), value: old("oldValues") },
+            }),
+          };
+        });
+        expectClose(y, expected, tolerances.operator);
+      }
     }
 
     test(`attention, ${name}: 1, 40 and 70 tokens, two rows`, async () => {
@@ -101,6 +115,7 @@ export function attentionTests(bench: Bench): void {
     });
     test(`attention, ${name}: one token after 33`, async () => {
       await check(1, 1, 33);
+      await check(1, 1, 1);
       await check(2, 1, 33);
     });
     test(`attention, ${name}: 5 tokens after 12`, async () => {
