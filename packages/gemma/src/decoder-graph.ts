@@ -17,7 +17,7 @@ import {
   type Target,
   type Value,
 } from "@paligemma/graph";
-import type { Checkpoint } from "@paligemma/weights";
+import type { Checkpoint, TensorRef } from "@paligemma/weights";
 import { GEMMA_PREFIX, embedTokens, gemmaRotary, tokenScores } from "./ends.ts";
 import { gemma, type Context } from "./network.ts";
 
@@ -34,8 +34,11 @@ export interface DecoderGraphOptions {
   readonly slots?: AdapterSlots;
   /** Dimensions that are few in every run; where it `hasFew`, the target has another graph for them that does the same. */
   readonly few?: readonly ("batch" | "tokens" | "asked")[];
-  /** A graph for one token of one text, which is none of an image: it does the same as the one for all, with fewer operators. */
-  readonly single?: boolean;
+  /**
+   * Where there are two graphs: "only" for one token of one text, which is none of an image, and "never" for everything else; each
+   * does what the one for all does, faster. Default: one graph for all.
+   */
+  readonly single?: "only" | "never" | undefined;
 }
 
 /** True where the target has other operators for few rows. */
@@ -57,20 +60,14 @@ export function hasPositionFirst(target: Target): boolean {
 }
 
 /**
- * True where a second graph over the weights of this one costs no memory: they are mapped as they lie in their files, neither
- * converted nor packed.
+ * True where a second graph over the decoder's weights costs no memory: the target maps files, and the weights lie there as they are
+ * multiplied with, neither in half precision nor in blocks.
  */
-export function sharesWeights({ target, nodes, initializers }: GraphModel): boolean {
-  const loaded = initializers.flatMap(({ ref }) => (ref ? [ref] : []));
-  return (
-    target.mapsFiles === true &&
-    !nodes.some(({ op }) => op === "MatMulNBits") &&
-    loaded.every(({ dtype, shape, source }) => source.path !== undefined && (shape.length < 2 || !isHalf(dtype)))
-  );
-}
-
-function isHalf(dtype: string): boolean {
-  return dtype === "bfloat16" || dtype === "float16";
+export function sharesWeights(target: Target, { tensors }: Checkpoint): boolean {
+  const ready = ({ dtype, source }: TensorRef): boolean =>
+    source.path !== undefined && (dtype === "float32" || dtype === "int8");
+  const matrices = [...tensors].filter(([name, { shape }]) => name.startsWith("language_model.") && shape.length > 1);
+  return target.mapsFiles === true && matrices.every(([, ref]) => ready(ref));
 }
 
 /**
@@ -87,7 +84,8 @@ export function gemmaGraph(
   checkpoint?: Checkpoint,
   options: DecoderGraphOptions = {},
 ): GraphModel {
-  const { few = [], single = false } = options;
+  const { few = [] } = options;
+  const single = options.single === "only";
   const [batch, tokens] = single ? ([1, 1] as const) : (["batch", "tokens"] as const);
   const define = (g: Graph): Readonly<Record<string, Value>> => {
     const root = checkpoint ? checkpointWeights(g, checkpoint, options.slots) : declaredWeights(g);
@@ -120,7 +118,10 @@ export function gemmaGraph(
     const logits = tokenScores(early ? hidden : pick(hidden), root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
   };
-  return buildGraph(single ? "gemma, one token" : ["gemma", ...few].join(", few "), target, define, { few });
+  return buildGraph(single ? "gemma, one token" : ["gemma", ...few].join(", few "), target, define, {
+    few,
+    many: options.single === "never" ? ["batch*tokens"] : [],
+  });
 }
 
 /** Names of the cache's tensors: `past.3.key` is continued by `present.3.key`. */

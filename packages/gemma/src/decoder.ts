@@ -74,9 +74,10 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   const { config, checkpoint, backend, imageTokenIndex, finalSoftcap = false, slots, ...compile } = options;
   const images = imageTokenIndex !== undefined;
   const own = canonicalNames(checkpoint);
-  const build = (few: DecoderGraphOptions["few"] = [], single = false): GraphModel =>
+  const build = (few: DecoderGraphOptions["few"] = [], single?: "only" | "never"): GraphModel =>
     gemmaGraph(config, backend.target, own, { images, finalSoftcap, few, single, ...(slots && { slots }) });
-  const model = build(hasFew(backend.target) ? ["asked"] : []);
+  const shares = sharesWeights(backend.target, own);
+  const model = build(hasFew(backend.target) ? ["asked"] : [], shares ? "never" : undefined);
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
   /** A session that most callers need later or never. */
@@ -110,9 +111,9 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
       // Most callers never ask for many scores.
       const all = (): Promise<Session> => compiledLate(build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
-    } else if (sharesWeights(model)) {
+    } else if (shares) {
       // Nobody waits for it before the first token is there.
-      const step = (): Promise<Session> => compiledLate(() => build([], true));
+      const step = (): Promise<Session> => compiledLate(() => build([], "only"));
       sessionFor = (tokens, _asked, withImages) => (tokens === 1 && !withImages ? step() : prompt);
     } else sessionFor = () => prompt;
   } catch (error) {

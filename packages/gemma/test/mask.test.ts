@@ -69,9 +69,7 @@ describe("stepMasks", () => {
     const total = valid.length + count;
     expect(shape).toEqual([count, 1, 1, total]);
     return Array.from({ length: count }, (_, step) => {
-      const row = Array.from(data.subarray(step * total, (step + 1) * total), (x) => (Number(x) === 0 ? 1 : 0)).join(
-        "",
-      );
+      const row = Array.from({ length: total }, (_k, k) => (Number(data[step * total + k]) === 0 ? 1 : 0)).join("");
       return `${row.slice(0, -1)} ${row.slice(-1)}`;
     });
   }

@@ -72,6 +72,8 @@ export interface Graph {
   readonly target: Target;
   /** True for a dimension that is at most `FEW_ROWS` in every run: such a number, or names that `buildGraph` was told. */
   isFew(dimension: Dim): boolean;
+  /** True for a dimension that is more than one in every run: such a number, a multiple of one, or names that `buildGraph` was told. */
+  isMany(dimension: Dim): boolean;
   input(name: string, dtype: DType, shape: Shape): Value;
   /** Data that becomes part of the graph; equal small constants are kept once. */
   constant(array: NdArray): Value;
@@ -92,6 +94,8 @@ export interface GraphOptions {
    * more slowly. Default: none.
    */
   readonly few?: readonly string[];
+  /** Names of dimensions that are more than one whenever it runs; of one it gives the same numbers, more slowly. Default: none. */
+  readonly many?: readonly string[];
 }
 
 /** Largest constant that is compared with others to be kept once; bigger ones are rare and slow to compare. */
@@ -109,7 +113,7 @@ export function buildGraph(
   name: string,
   target: Target,
   define: (g: Graph) => Readonly<Record<string, Value>>,
-  { few = [] }: GraphOptions = {},
+  { few = [], many = [] }: GraphOptions = {},
 ): GraphModel {
   const inputs: Port[] = [];
   const nodes: Node[] = [];
@@ -145,6 +149,11 @@ export function buildGraph(
       String(dimension)
         .split("*")
         .every((part) => few.includes(part) || Number(part) <= FEW_ROWS),
+    isMany: (dimension) =>
+      many.includes(String(dimension)) ||
+      String(dimension)
+        .split("*")
+        .some((part) => Number(part) > 1),
     input(inputName, dtype, shape) {
       inputs.push({ name: inputName, dtype, shape });
       return value(inputName, { dtype, shape });

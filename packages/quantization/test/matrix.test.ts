@@ -94,7 +94,7 @@ describe("whole rows in 8 bits", () => {
     expect(relativeError(matrix.data, back.data)).toBeLessThan(TOLERANCES["quantization/int8 weights"]);
     const [scales, sums] = [await readTensor(packed.scales), await readTensor(packed.sums!)];
     for (let row = 0; row < out; row++) {
-      const sum = back.data.subarray(row * width, (row + 1) * width).reduce((all, x) => all + x, 0);
+      const sum = back.data.subarray(row * width, (row + 1) * width).reduce((all: number, x: number) => all + x, 0);
       expect(Math.abs(Math.round(sum / Number(scales.data[row])) - Number(sums.data[row]))).toBe(0);
     }
   });

@@ -16,21 +16,27 @@ const BLOCK_SIZES = [256, 128, 64, 32, 16];
 
 /** x · Wᵀ (+ b). x [..., in] → [..., out]; every row of x has a scale of its own. */
 export function multiplyPanels(x: Value, panels: QuantizedPanels, bias: Value | undefined): Value {
+  const g = x.graph;
   const { count, rows } = panels;
   const { bytes, scales } = byteRows(x);
-  const products = x.graph.node({
+  const many = g.isMany(bytes.shape[0]!);
+  const products = g.node({
     op: "MatMulInteger",
-    inputs: [bytes, panels.data],
+    inputs: [bytes, panels.data, ...(many ? [middle(g)] : [])],
     outputs: [{ dtype: "int32", shape: [count, bytes.shape[0]!, rows] }],
   })[0]!;
-  const y = mul(bytes.shape[0] === 1 ? scaledRow(products, panels) : scaledRows(products, panels), scales);
+  const y = mul(bytes.shape[0] === 1 ? scaledRow(products, panels) : scaledRows(products, panels, many), scales);
   const open = x.shape.length === 2 ? y : reshape(y, [...x.shape.slice(0, -1), count * rows]);
   return bias ? add(open, bias) : open;
 }
 
-/** Products [count, n, rows of a panel], without what stands for 0 and with the weight's scales: [n, out]. */
-function scaledRows(products: Value, { count, rows, panelSums, panelScales }: QuantizedPanels): Value {
-  const scaled = mul(cast(sub(products, middles(panelSums)), "float32"), panelScales);
+/**
+ * Products [count, n, rows of a panel] with the weight's scales: [n, out]. Where n may be 1 what stands for 0 is still in them, since
+ * the kernel for one row takes no zero point; with one, many rows are multiplied without another look at each product.
+ */
+function scaledRows(products: Value, { count, rows, panelSums, panelScales }: QuantizedPanels, many: boolean): Value {
+  const exact = many ? products : sub(products, middles(panelSums));
+  const scaled = mul(cast(exact, "float32"), panelScales);
   return reshape(count === 1 ? scaled : transpose(scaled, [1, 0, 2]), [products.shape[1]!, count * rows]);
 }
 
