@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import { createNodeBackend } from "@paligemma/backend-node";
 import { bytesFor, ndArray, sizeOf, viewAs, type DType } from "@paligemma/core";
-import { add, buildGraph, checkpointWeights, linear, reshape, type Value } from "@paligemma/graph";
+import { add, buildGraph, checkpointWeights, linear, type Value } from "@paligemma/graph";
 import { checkpointOf, ndTensor, quantizedParts, type TensorRef } from "@paligemma/weights";
 
 /** A perceptron of PaliGemma 3B, as often as it takes to be larger than any cache. */
@@ -44,8 +44,8 @@ function tensors(precision: keyof typeof COPIES): readonly TensorRef[] {
     ).flatMap(([name, out, width]) => {
       const weight = `${i}.${name}.weight`;
       if (precision === "float32") return [random(weight, "float32", [out, width])];
-      const { data, scales } = quantizedParts(weight, [out, width], FORMATS[precision](width));
-      return [data, scales].map((part) => random(part.name, part.dtype, part.shape));
+      const { data, scales, sums } = quantizedParts(weight, [out, width], FORMATS[precision](width));
+      return [data, scales, ...(sums ? [sums] : [])].map((part) => random(part.name, part.dtype, part.shape));
     }),
   ).flat();
 }
@@ -54,15 +54,15 @@ function tensors(precision: keyof typeof COPIES): readonly TensorRef[] {
 async function measure(precision: keyof typeof COPIES): Promise<Readonly<Record<string, number>>> {
   const refs = tensors(precision);
   const checkpoint = checkpointOf(refs);
-  const model = buildGraph(precision, backend.target, (g) => {
-    const w = checkpointWeights(g, checkpoint);
-    let x: Value = g.input("x", "float32", ["rows", WIDTH]);
-    for (let i = 0; i < COPIES[precision]; i++)
-      x = add(x, linear(linear(x, w.at(i, "up"), HIDDEN), w.at(i, "down"), WIDTH));
-    return { y: reshape(x, ["rows", WIDTH]) };
-  });
-  await using session = await backend.compile(model);
   const time = async (count: number, repeats: number): Promise<number> => {
+    const model = buildGraph(precision, backend.target, (g) => {
+      const w = checkpointWeights(g, checkpoint);
+      let y: Value = g.input("x", "float32", [count, WIDTH]);
+      for (let i = 0; i < COPIES[precision]; i++)
+        y = add(y, linear(linear(y, w.at(i, "up"), HIDDEN), w.at(i, "down"), WIDTH));
+      return { y };
+    });
+    await using session = await backend.compile(model);
     const x = ndArray("float32", [count, WIDTH], new Float32Array(count * WIDTH).fill(0.01));
     const times: number[] = [];
     for (let i = 0; i <= repeats; i++) {

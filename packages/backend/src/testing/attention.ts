@@ -96,8 +96,8 @@ export function attentionTests(bench: Bench): void {
       }
       if (masked && batch === 1 && queries === 1 && own.fused.has("FusedMatMul")) {
         const { y } = await runOnce(bench.backend, feeds, (g) => {
-          const old = (name: string) => reshape(g.input(name, "float32", [1, "past", width]), ["past", 1, width]);
-          const now = (name: string) => g.input(name, "float32", [1, 1, width]);
+          const old = (input: string) => reshape(g.input(input, "float32", [1, "past", width]), ["past", 1, width]);
+          const now = (input: string) => g.input(input, "float32", [1, 1, width]);
           return {
             y: attention(g.input("q", "float32", [1, 1, heads * HEAD_DIM]), now("keys"), now("values"), {
               ...options,
