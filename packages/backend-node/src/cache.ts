@@ -26,7 +26,7 @@ interface Manifest {
  * known without reading them, and none elsewhere. Quantised matrices are ready as they lie, or packed anew at each load, cached or not.
  */
 export function isCacheable(model: GraphModel): boolean {
-  if (model.nodes.some(({ op }) => op === "MatMulNBits" || op === "MatMulInteger")) return false;
+  if (model.nodes.some(({ op }) => op === "MatMulNBits" || op.startsWith("MatMulInteger"))) return false;
   const refs = model.initializers.flatMap(({ ref }) => (ref ? [ref] : []));
   return refs.some(({ dtype }) => isHalf(dtype)) && refs.every(({ source }) => source.path !== undefined);
 }

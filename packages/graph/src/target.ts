@@ -8,7 +8,7 @@ export type FusedOperator =
   | "RotaryEmbedding" // ai.onnx 23
   | "FusedMatMul" // com.microsoft: a product of matrices one of which may lie the other way round, or between its batches
   | "MatMulNBits" // com.microsoft: block-quantised weights
-  | "MatMulInteger" // ai.onnx 10: bytes times signed bytes, the fastest way with weights in 8 bits as they lie in the file
+  | "MatMulInteger" // ai.onnx 10, and com.microsoft's MatMulIntegerToFloat: bytes times signed bytes as they lie in a file
   | "Einsum"; // ai.onnx 12, in float32: a loop for each number it makes, for few rows, where products are made for many
 
 /** What a device can do, as plain data: graph code reads this and never asks where it runs. */

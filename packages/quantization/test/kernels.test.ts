@@ -1,6 +1,6 @@
 import type { Backend } from "@paligemma/backend";
 import { createNodeBackend } from "@paligemma/backend-node";
-import { ndArray, toFloat32 } from "@paligemma/core";
+import { ndArray, toFloat32, type NdArray } from "@paligemma/core";
 import {
   buildGraph,
   checkpointWeights,
@@ -11,6 +11,7 @@ import {
   linears,
   WEBGPU,
   type GraphModel,
+  type Shape,
   type Target,
 } from "@paligemma/graph";
 import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
@@ -49,7 +50,11 @@ describe.each([
   "onnxruntime reads $bits bits in blocks of $blockSize (0: the row), zero points: $zeroPoints",
   ({ target, ...given }) => {
     // 144 fills no whole number of the larger blocks.
-    it.each([128, 144])("rows of %i", async (width) => {
+    it.each([
+      [128, "any number of rows", ["batch", "tokens"]],
+      [144, "any number of rows", ["batch", "tokens"]],
+      [144, "many rows", [2, 3]],
+    ] as const)("rows of %i, %s", async (width, _, lead) => {
       const format = { ...given, blockSize: given.blockSize === ROW ? width : given.blockSize };
       const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
       const bias = gaussian([OUT], 4, 1);
@@ -57,7 +62,7 @@ describe.each([
       const model = buildGraph("kernels", target ?? backend.target, (g) => {
         const w = checkpointWeights(g, checkpoint).at("fc");
         return {
-          y: linear(g.input("x", "float32", ["batch", "tokens", width]), w, OUT, { bias: true }),
+          y: linear(g.input("x", "float32", [...lead, width]), w, OUT, { bias: true }),
           rows: gatherQuantized(w.quantized("weight", [OUT, width])!, g.input("ids", "int64", ["n"])),
         };
       });
@@ -85,6 +90,29 @@ describe.each([
     });
   },
 );
+
+it("one row in 8 bits gives what it gives among others", async () => {
+  const width = 96;
+  const format = { bits: 8, blockSize: width, zeroPoints: false } as const;
+  const checkpoint = checkpointOf(quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], 3)), format));
+  const product = async (shape: Shape, x: NdArray): Promise<readonly number[]> => {
+    const model = buildGraph("rows", backend.target, (g) => ({
+      y: linear(g.input("x", "float32", shape), checkpointWeights(g, checkpoint).at("fc"), OUT),
+    }));
+    await using session = await backend.compile(model);
+    return [...(await session.run({ x }, { host: ["y"] })).host["y"]!.data].map(Number);
+  };
+  const [row, three] = [gaussian([1, width], 8, 1), gaussian([3, width], 8, 1)];
+  const exact = await product([1, width], row);
+  for (const [shape, x] of [
+    [["n", width], row],
+    [["n", width], three],
+    [[3, width], three],
+  ] as const)
+    expect(relativeError(exact, (await product(shape, x)).slice(0, OUT))).toBeLessThan(
+      TOLERANCES["quantization/rounding"],
+    );
+});
 
 describe("matrices of one input", () => {
   const outs = { q: OUT, k: OUT / 3 };

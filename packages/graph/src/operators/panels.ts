@@ -16,34 +16,46 @@ const BLOCK_SIZES = [256, 128, 64, 32, 16];
 
 /** x · Wᵀ (+ b). x [..., in] → [..., out]; every row of x has a scale of its own. */
 export function multiplyPanels(x: Value, panels: QuantizedPanels, bias: Value | undefined): Value {
-  const g = x.graph;
   const { count, rows } = panels;
   const { bytes, scales } = byteRows(x);
-  const many = g.isMany(bytes.shape[0]!);
-  const products = g.node({
-    op: "MatMulInteger",
-    inputs: [bytes, panels.data, ...(many ? [middle(g)] : [])],
-    outputs: [{ dtype: "int32", shape: [count, bytes.shape[0]!, rows] }],
-  })[0]!;
-  const y = mul(bytes.shape[0] === 1 ? scaledRow(products, panels) : scaledRows(products, panels, many), scales);
+  const [n] = bytes.shape;
+  const y = mul(n === 1 ? scaledRow(products(bytes, panels), panels) : scaledRows(bytes, panels), scales);
   const open = x.shape.length === 2 ? y : reshape(y, [...x.shape.slice(0, -1), count * rows]);
   return bias ? add(open, bias) : open;
 }
 
+/** Σ byte · q: int32 [count, n, rows of a panel]. */
+function products(bytes: Value, { count, rows, data }: QuantizedPanels): Value {
+  return bytes.graph.node({
+    op: "MatMulInteger",
+    inputs: [bytes, data],
+    outputs: [{ dtype: "int32", shape: [count, bytes.shape[0]!, rows] }],
+  })[0]!;
+}
+
 /**
- * Products [count, n, rows of a panel] with the weight's scales: [n, out]. Where n may be 1 what stands for 0 is still in them, since
- * the kernel for one row takes no zero point; with one, many rows are multiplied without another look at each product.
+ * Products with the weight's scales, [n, out]. Where there are many rows the kernel takes the zero point of the bytes and the scales as
+ * well; for a single row it has none that does.
  */
-function scaledRows(products: Value, { count, rows, panelSums, panelScales }: QuantizedPanels, many: boolean): Value {
-  const exact = many ? products : sub(products, middles(panelSums));
-  const scaled = mul(cast(exact, "float32"), panelScales);
-  return reshape(count === 1 ? scaled : transpose(scaled, [1, 0, 2]), [products.shape[1]!, count * rows]);
+function scaledRows(bytes: Value, panels: QuantizedPanels): Value {
+  const { graph: g } = bytes;
+  const { count, rows, data, panelSums, panelScales } = panels;
+  const n = bytes.shape[0]!;
+  const scaled = g.isMany(n)
+    ? g.node({
+        op: "MatMulIntegerToFloat",
+        domain: "com.microsoft",
+        inputs: [bytes, data, scalar(g, 1), panelScales, middle(g)],
+        outputs: [{ dtype: "float32", shape: [count, n, rows] }],
+      })[0]!
+    : mul(cast(sub(products(bytes, panels), middles(panelSums)), "float32"), panelScales);
+  return reshape(count === 1 ? scaled : transpose(scaled, [1, 0, 2]), [n, count * rows]);
 }
 
 /** The same for one row, whose panels lie one after the other as they are. */
-function scaledRow(products: Value, { count, rows, rowSums, rowScales }: QuantizedPanels): Value {
-  const row = reshape(products, [1, count * rows]);
-  return products.graph.node({
+function scaledRow(sums: Value, { count, rows, rowSums, rowScales }: QuantizedPanels): Value {
+  const row = reshape(sums, [1, count * rows]);
+  return sums.graph.node({
     op: "DequantizeLinear",
     inputs: [sub(row, middles(rowSums)), rowScales],
     attributes: { axis: { int: 1 } },
