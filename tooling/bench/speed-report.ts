@@ -20,6 +20,7 @@ export function report(lines: readonly Line[]): string {
 
   const rows = names.map((name) => [
     name,
+    dash(of(name, "visionSeconds"), 2),
     spread(name, "promptSeconds", 2),
     ratio("torch-float32", name, "promptSeconds"),
     ratio("torch-bfloat16", name, "promptSeconds"),
@@ -37,6 +38,7 @@ export function report(lines: readonly Line[]): string {
   const engines = table(
     [
       "engine",
+      "picture alone, s",
       "prompt, s",
       "× torch float32",
       "× torch bfloat16",

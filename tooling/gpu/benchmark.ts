@@ -123,6 +123,12 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   const { runMilliseconds: after } = await backend.stats();
   ours = (all - (after - before)) / Math.max(1, tokens - 1);
 }
+const visions: number[] = [];
+for (let repeat = 0; repeat < Math.max(3, repeats); repeat++) {
+  const [features, milliseconds] = await timed(() => model.encodeImages(pixelValues));
+  visions.push(milliseconds);
+  features.dispose();
+}
 const step = median(steps);
 const memory = resident();
 const round = (x: number): number => Math.round(x * 100) / 100;
@@ -137,6 +143,7 @@ console.log(
     promptTokens: prompt.length,
     batch,
     promptSeconds: round(median(prefills) / 1000),
+    visionSeconds: Math.round(median(visions)) / 1000,
     promptSecondsLeast: round(Math.min(...prefills) / 1000),
     firstTokenSeconds: round((load + prefills[0]!) / 1000),
     tokens: chosen,

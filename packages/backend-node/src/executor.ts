@@ -1,26 +1,20 @@
 import { rm } from "node:fs/promises";
-import { allocate, viewAs, type ArrayTypes, type DType } from "@paligemma/core";
+import { allocate, viewAs } from "@paligemma/core";
 import type * as Runtime from "onnxruntime-node";
+import { prepareRun, type Compiled, type Data, type Prepared } from "./prepare-run.ts";
 import {
-  IN_PAYLOAD,
-  TO_DEVICE,
-  TO_HOST,
   type CompileRequest,
   type CopyRequest,
   type RepeatRequest,
   type Reply,
   type Request,
   type RunRequest,
-  type Slot,
 } from "./protocol.ts";
 import { readProfile } from "./profile.ts";
+import { addResult } from "./result-ring.ts";
 
-type Data = ArrayTypes[DType];
-
-interface Compiled {
-  readonly runtime: Runtime.InferenceSession;
-  readonly inputs: readonly Slot[];
-  readonly outputs: readonly Slot[];
+/** A session, and what is still to be told of it. */
+interface Kept extends Compiled {
   /** Folder of its profile, until that was read. */
   profile: string | undefined;
 }
@@ -42,56 +36,11 @@ interface Results {
   readonly buffers: readonly ArrayBuffer[];
 }
 
-/**
- * Runs whose windows are made at once: between two runs of a large model all caches are full of weights, and what is done there takes
- * ten times as long as in a loop.
- */
-const AT_ONCE = 64;
-
-/** A window of a tensor that the runtime sees. */
-interface Window {
-  readonly slot: Slot;
-  readonly data: Data;
-  start: number;
-  readonly slots: number;
-  readonly dims: number[];
-}
-
-/** A window that moves on from run to run, and where it is given to the runtime. */
-interface Moving extends Window {
-  readonly move: number;
-  readonly of: Record<string, Runtime.Tensor | null>;
-  /** What is seen in the next runs, the last first. */
-  readonly next: Runtime.Tensor[];
-}
-
-/** Slots that windows move on by from run to run. */
-interface Moves {
-  readonly feeds: Float64Array;
-  readonly fetches: Float64Array;
-}
-
-interface Returned {
-  readonly slot: Slot;
-  readonly device: number | undefined;
-}
-
-/** A run, as the runtime takes it. */
-interface Prepared {
-  readonly runtime: Runtime.InferenceSession;
-  readonly fed: Record<string, Runtime.Tensor>;
-  readonly wanted: Record<string, Runtime.Tensor | null>;
-  readonly returned: readonly Returned[];
-  /** Outputs that are written into tensors of the store. */
-  readonly kept: ReadonlySet<string>;
-  readonly moving: readonly Moving[];
-}
-
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
   #running = 0;
-  readonly #sessions = new Map<number, Compiled>();
+  readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
   /** What repeated runs are given, from the first to the last. */
   readonly #repeated = new WeakMap<RepeatRequest, Prepared>();
@@ -189,51 +138,8 @@ export class Executor {
     return ran(request.id, await this.#go(this.#prepare(request)));
   }
 
-  /** Everything that the runtime is given, looked up once. */
-  #prepare({ session, feeds, fetches, payload }: Omit<RunRequest, "kind" | "id">, moves?: Moves): Prepared {
-    const { runtime, inputs, outputs } = this.#sessions.get(session)!;
-    const fed: Record<string, Runtime.Tensor> = {};
-    const moving: Moving[] = [];
-    const window = (slot: Slot, tensor: number, numbers: Float64Array, at: number): Window => {
-      const [start, slots, rank] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
-      return { slot, data: this.#data(tensor), start, slots, dims: [...numbers.subarray(at + 3, at + 3 + rank)] };
-    };
-    let at = 0;
-    inputs.forEach((slot, place) => {
-      const rank = feeds[at + 3]!;
-      if (feeds[at] === IN_PAYLOAD) {
-        const bytes = new Uint8Array(payload!, feeds[at + 1], feeds[at + 2]);
-        fed[slot.name] = this.#tensor(slot.dtype, viewAs(slot.dtype, bytes), [
-          ...feeds.subarray(at + 4, at + 4 + rank),
-        ]);
-      } else {
-        const seen = window(slot, feeds[at]!, feeds, at + 1);
-        fed[slot.name] = this.#seen(seen);
-        const move = moves?.feeds[place] ?? 0;
-        if (move > 0) moving.push({ ...seen, move, of: fed, next: [] });
-      }
-      at += 4 + rank;
-    });
-    const wanted: Record<string, Runtime.Tensor | null> = {};
-    const returned: Returned[] = [];
-    const kept = new Set<string>();
-    for (let place = 0, i = 0; i < fetches.length; place++) {
-      const slot = outputs[fetches[i]!]!;
-      const to = fetches[i + 1]!;
-      if (to === TO_HOST || to === TO_DEVICE) {
-        wanted[slot.name] = null;
-        returned.push({ slot, device: to === TO_DEVICE ? fetches[i + 2]! : undefined });
-        i += to === TO_DEVICE ? 3 : 2;
-        continue;
-      }
-      const seen = window(slot, fetches[i + 2]!, fetches, i + 3);
-      kept.add(slot.name);
-      wanted[slot.name] = this.#seen(seen);
-      const move = moves?.fetches[place] ?? 0;
-      if (move > 0) moving.push({ ...seen, move, of: wanted, next: [] });
-      i += 6 + seen.dims.length;
-    }
-    return { runtime, fed, wanted, returned, kept, moving };
+  #prepare(request: RunRequest | RepeatRequest): Prepared {
+    return prepareRun(request, this.#sessions.get(request.session)!, (tensor) => this.#data(tensor), this.#ort.Tensor);
   }
 
   async #go({ runtime, fed, wanted, returned, kept }: Prepared): Promise<Results> {
@@ -258,42 +164,20 @@ export class Executor {
   /** One run of those that are asked for, and what is left to do. */
   async #repeat(request: RepeatRequest): Promise<Answer> {
     const { until, ring } = request;
-    const prepared =
-      this.#repeated.get(request) ?? this.#prepare(request, { feeds: request.feedMoves, fetches: request.fetchMoves });
+    const prepared = this.#repeated.get(request) ?? this.#prepare(request);
     const results = await this.#go(prepared);
     const ends =
       until && until.values.includes(Number(viewAs(until.dtype, new Uint8Array(results.buffers[until.buffer]!))[0]));
     request.left--;
     if (ends || request.left === 0) return ran(request.id, results);
-    for (const window of prepared.moving) {
-      if (window.next.length === 0) this.#moveOn(window, Math.min(request.left, AT_ONCE));
-      window.of[window.slot.name] = window.next.pop()!;
-    }
+    for (const window of prepared.moving) window.moveOn(request.left);
     this.#repeated.set(request, prepared);
     if (!ring) {
       const { reply, move } = ran(request.id, results);
       return { reply: { ...reply, more: true }, move, again: request };
     }
-    let at = Atomics.load(ring.count, 0) * ring.bytes;
-    for (const buffer of results.buffers) {
-      ring.data.set(new Uint8Array(buffer), at);
-      at += buffer.byteLength;
-    }
-    Atomics.add(ring.count, 0, 1);
-    Atomics.notify(ring.count, 0);
+    addResult(ring, results.buffers);
     return { reply: undefined, move: [], again: request };
-  }
-
-  /** Makes what the runtime sees through a window in the next runs. */
-  #moveOn(window: Moving, runs: number): void {
-    for (let run = 0; run < runs; run++) {
-      window.start += window.move;
-      window.next.unshift(this.#seen(window));
-    }
-  }
-
-  #seen({ slot, data, start, slots, dims }: Window): Runtime.Tensor {
-    return this.#tensor(slot.dtype, data.subarray(start, start + slots), dims);
   }
 
   #window(tensor: number, start: number, slots: number): Data {
@@ -305,14 +189,10 @@ export class Executor {
     if (!data) throw new Error(`tensor ${tensor} is not in the store`);
     return data;
   }
-
-  #tensor(dtype: DType, data: Data, dims: number[]): Runtime.Tensor {
-    return new this.#ort.Tensor(dtype as "float32", data as Float32Array, dims);
-  }
 }
 
 /** Frees a session, and with it a profile that nobody asked for. */
-async function release({ runtime, profile }: Compiled): Promise<void> {
+async function release({ runtime, profile }: Kept): Promise<void> {
   await runtime.release();
   if (profile !== undefined) await rm(profile, { recursive: true, force: true });
 }

@@ -1,5 +1,6 @@
 import type { DType } from "@paligemma/core";
 import type { GraphProfile } from "./profile.ts";
+import type { ResultRing } from "./result-ring.ts";
 
 /** Name and format of an input or output of a session. */
 export interface Slot {
@@ -63,18 +64,6 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly until?: { readonly buffer: number; readonly dtype: DType; readonly values: readonly number[] };
   /** Where the results of all runs but the last go, if their size is known. */
   readonly ring?: ResultRing;
-}
-
-/**
- * Results in memory that both threads see, each `bytes` long, one after the other. Waking a thread with a message takes ten times as
- * long as this, and for as long nobody multiplies.
- */
-export interface ResultRing {
-  readonly data: Uint8Array<SharedArrayBuffer>;
-  /** How many there are; whoever waits for more is notified. */
-  readonly count: Int32Array<SharedArrayBuffer>;
-  /** Of one result. */
-  readonly bytes: number;
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */

@@ -20,9 +20,9 @@ import {
   TO_TENSOR,
   type Reply,
   type RepeatRequest,
-  type ResultRing,
   type RunRequest,
 } from "./protocol.ts";
+import { closeRing, makeRing, moreThan, resultAt, resultsIn } from "./result-ring.ts";
 import { NodeTensor } from "./tensor.ts";
 
 /** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
@@ -37,8 +37,11 @@ interface Packed {
   readonly moves: readonly number[];
 }
 
-/** Bytes of the results that repeated runs may leave in shared memory. */
-const MAX_RING_BYTES = 2 ** 20;
+/** Outputs that come to the host, and the shapes of those whose dimensions tell it. */
+interface Told {
+  readonly host: readonly string[];
+  readonly shapes: readonly (readonly number[] | undefined)[];
+}
 
 /** A graph that the worker has compiled. */
 export class NodeSession implements Session {
@@ -89,8 +92,9 @@ export class NodeSession implements Session {
     const fed = this.#packFeeds(feeds, options);
     const fetched = this.#packFetches(host, into, options);
     const { payload } = fed;
-    const shapes = host.map((name) => this.#shapeOf(name, feeds));
-    const ring = this.#ring(host, shapes, times);
+    const told: Told = { host, shapes: host.map((name) => this.#shapeOf(name, feeds)) };
+    const bytes = this.#sizesOf(told)?.reduce((sum, size) => sum + size, 0);
+    const ring = bytes === undefined ? undefined : makeRing(bytes, times);
     const request: RepeatRequest = {
       kind: "repeat",
       id: this.#link.fresh(),
@@ -106,7 +110,7 @@ export class NodeSession implements Session {
       ...(payload && { payload }),
       ...(ring && { ring }),
     };
-    return this.#results(request, { host, shapes }, options.signal);
+    return this.#results(request, told, options.signal);
   }
 
   /** Shape of an output for these inputs, where their dimensions tell it. */
@@ -118,26 +122,18 @@ export class NodeSession implements Session {
     return shape.every((size) => size !== undefined) ? shape : undefined;
   }
 
-  #ring(
-    host: readonly string[],
-    shapes: readonly (readonly number[] | undefined)[],
-    times: number,
-  ): ResultRing | undefined {
-    if (!shapes.every((shape) => shape !== undefined)) return undefined;
-    const bytes = host.reduce((sum, name, i) => sum + bytesFor(this.#output(name).dtype, sizeOf(shapes[i]!)), 0);
-    if (bytes * times > MAX_RING_BYTES) return undefined;
-    return {
-      data: new Uint8Array(new SharedArrayBuffer(bytes * times)),
-      count: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
-      bytes,
-    };
+  /** Bytes of each output, where all shapes are known. */
+  #sizesOf({ host, shapes }: Told): readonly number[] | undefined {
+    const sizes = shapes.map((shape, i) => shape && bytesFor(this.#output(host[i]!).dtype, sizeOf(shape)));
+    return sizes.every((size) => size !== undefined) ? sizes : undefined;
   }
 
   async *#results(
     request: RepeatRequest,
-    { host, shapes }: { readonly host: readonly string[]; readonly shapes: readonly (readonly number[] | undefined)[] },
+    told: Told,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<RunResult, void> {
+    const { host } = told;
     const { ring } = request;
     const arrived: Reply[] = [];
     let ended = false;
@@ -153,15 +149,12 @@ export class NodeSession implements Session {
     });
     whole.catch(() => undefined);
     try {
-      for (let told = 0; ;) {
+      for (let seen = 0; ;) {
         if (signal?.aborted) return await whole;
-        if (ring && told < Atomics.load(ring.count, 0)) {
-          yield this.#result(
-            this.#fromRing(ring, told++, host, shapes as readonly (readonly number[])[]),
-            host,
-            [],
-            [],
-          );
+        if (ring && seen < resultsIn(ring)) {
+          const buffers = resultAt(ring, seen++, this.#sizesOf(told)!);
+          const shapes = told.shapes as readonly (readonly number[])[];
+          yield this.#result({ kind: "ran", id: request.id, shapes, buffers }, host, [], []);
           continue;
         }
         const reply = arrived.shift();
@@ -169,29 +162,13 @@ export class NodeSession implements Session {
         else if (ended) return await whole;
         else {
           const woken = new Promise<void>((resolve) => (wake = resolve));
-          await (ring ? Promise.race([woken, moreThan(ring.count, told)]) : woken);
+          await (ring ? Promise.race([woken, moreThan(ring, seen)]) : woken);
         }
       }
     } finally {
       if (!ended) this.#link.cancel(request.id);
+      if (ring) closeRing(ring);
     }
-  }
-
-  /** The result at that place, as if it had been sent. */
-  #fromRing(
-    { data, bytes }: ResultRing,
-    place: number,
-    host: readonly string[],
-    shapes: readonly (readonly number[])[],
-  ): Reply {
-    let at = place * bytes;
-    const buffers = host.map((name, i) => {
-      const size = bytesFor(this.#output(name).dtype, sizeOf(shapes[i]!));
-      at += size;
-      // A copy, in memory of the caller's own.
-      return Uint8Array.from(data.subarray(at - size, at)).buffer;
-    });
-    return { kind: "ran", id: 0, shapes, buffers };
   }
 
   #mustLive(): void {
@@ -283,16 +260,6 @@ export class NodeSession implements Session {
 
 function moveOf(tensor: NodeTensor, name: string, windows: Windows | undefined): number {
   return windows?.moves?.includes(name) ? tensor.rowStep(name, windows.times) : 0;
-}
-
-/** What Node 20 has and the library that these sources are checked with has not. */
-interface AsyncAtomics {
-  waitAsync(typedArray: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
-}
-
-/** Resolves when there are more results than were told. */
-async function moreThan(count: Int32Array<SharedArrayBuffer>, told: number): Promise<void> {
-  await (Atomics as unknown as AsyncAtomics).waitAsync(count, 0, told).value;
 }
 
 /** The buffers of a request, which are moved. */

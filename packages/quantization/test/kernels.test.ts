@@ -54,7 +54,7 @@ describe.each([
       [128, "any number of rows", ["batch", "tokens"]],
       [144, "any number of rows", ["batch", "tokens"]],
       [144, "many rows", [2, 3]],
-    ] as const)("rows of %i, %s", async (width, _, lead) => {
+    ] as const)("rows of %i, %s", async (width, _what, lead) => {
       const format = { ...given, blockSize: given.blockSize === ROW ? width : given.blockSize };
       const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
       const bias = gaussian([OUT], 4, 1);
