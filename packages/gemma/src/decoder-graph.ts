@@ -102,10 +102,8 @@ export function gemmaGraph(
     let x = embedTokens(ids, w, config);
     if (options.images && !single) x = insertImages(x, config, grid);
     const rotary = gemmaRotary(g, config);
-    const pick = (y: Value): Value => (rows ? gather(y, rows) : y);
-    const early = hasFew(target);
     const hidden = gemma(reshape(x, [single ? 1 : grid.join("*"), config.hiddenSize]), w, config, {
-      ...(early && { asked: pick }),
+      ...(rows && { asked: (y) => gather(y, rows) }),
       grid,
       positions,
       rotary,
@@ -115,7 +113,7 @@ export function gemmaGraph(
       remember: cache.remember,
     });
 
-    const logits = tokenScores(early ? hidden : pick(hidden), root, config, options.finalSoftcap);
+    const logits = tokenScores(hidden, root, config, options.finalSoftcap);
     return { logits, next: argMax(logits), ...cache.outputs };
   };
   return buildGraph(single ? "gemma, one token" : ["gemma", ...few].join(", few "), target, define, {
