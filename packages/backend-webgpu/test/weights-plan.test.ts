@@ -80,11 +80,11 @@ describe("planWeights", () => {
     expect(model.nodes.map(({ op }) => op)).toEqual(["MatMulNBits", "Identity"]);
     expect(inline).toEqual([]);
     expect(streamed).toMatchObject([
-      { dtype: "float32", shape: [OUT, 3], change: { repeat: 3 } },
       { dtype: "uint8", shape: [OUT, 3, 128], change: { panel: { width: WIDTH, rows: 128 }, flip: 128 } },
+      { dtype: "float32", shape: [OUT, 3], change: { repeat: 3 } },
     ]);
-    expect(model.nodes[0]!.inputs.slice(1)).toEqual([streamed[1]!.name, streamed[0]!.name]);
-    const [scales, bytes] = (await readWeights(streamed, { task: "read" })).values();
+    expect(model.nodes[0]!.inputs.slice(1)).toEqual(streamed.map(({ name }) => name));
+    const [bytes, scales] = (await readWeights(streamed, { task: "read" })).values();
     expect([...bytes!.data]).toEqual(
       Array.from({ length: OUT * WIDTH }, (_, i) => weightAt(Math.floor(i / WIDTH), i % WIDTH) + 128),
     );
