@@ -122,7 +122,8 @@ async function flushed(path: string): Promise<number> {
   return (await file.stat()).size;
 }
 
-function isHalf(dtype: DType): boolean {
+/** True for the formats that become float32 when a graph is compiled. */
+export function isHalf(dtype: DType): boolean {
   return dtype === "bfloat16" || dtype === "float16";
 }
 

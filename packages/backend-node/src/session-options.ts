@@ -1,5 +1,6 @@
 import { PaliGemmaError } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
+import { isHalf } from "./cache.ts";
 import type { NodeBackendOptions } from "./options.ts";
 import { profileOptions } from "./profile.ts";
 
@@ -68,5 +69,5 @@ export function sessionOptions(
 }
 
 function hasHalfMatrices({ initializers }: GraphModel): boolean {
-  return initializers.some(({ dtype, shape }) => shape.length > 1 && (dtype === "bfloat16" || dtype === "float16"));
+  return initializers.some(({ dtype, shape }) => shape.length > 1 && isHalf(dtype));
 }
