@@ -135,6 +135,7 @@ export class NodeSession implements Session {
   ): AsyncGenerator<RunResult, void> {
     const { host } = told;
     const { ring } = request;
+    const [shapes, sizes] = [told.shapes as readonly (readonly number[])[], this.#sizesOf(told)];
     const arrived: Reply[] = [];
     let ended = false;
     let wake = (): void => undefined;
@@ -152,8 +153,7 @@ export class NodeSession implements Session {
       for (let seen = 0; ;) {
         if (signal?.aborted) return await whole;
         if (ring && seen < resultsIn(ring)) {
-          const buffers = resultAt(ring, seen++, this.#sizesOf(told)!);
-          const shapes = told.shapes as readonly (readonly number[])[];
+          const buffers = resultAt(ring, seen++, sizes!);
           yield this.#result({ kind: "ran", id: request.id, shapes, buffers }, host, [], []);
           continue;
         }

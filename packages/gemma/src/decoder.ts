@@ -51,7 +51,7 @@ export interface GemmaDecoder extends AsyncDisposable {
 }
 
 /** What a decoder is made from: any checkpoint with Gemma's tensors, in any spelling, PaliGemma's included. */
-export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "few">, CompileOptions {
+export interface LoadGemmaOptions extends Omit<DecoderGraphOptions, "few" | "single">, CompileOptions {
   readonly config: GemmaConfig;
   readonly checkpoint: Checkpoint;
   readonly backend: Backend;

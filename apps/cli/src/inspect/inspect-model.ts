@@ -4,9 +4,9 @@ import { looksLikeExport } from "@paligemma/onnx";
 import {
   canonicalNames,
   findQuantized,
-  tensorsOf,
   matchTensors,
   openModel,
+  tensorsOf,
   weightPaths,
   type Checkpoint,
   type ModelFiles,

@@ -81,9 +81,9 @@ export function changeWhileLoading(model: GraphModel): Changed {
   const initializers = model.initializers.flatMap((tensor): readonly Initializer[] => {
     if (!tensor.ref || (tensor.dtype !== "int8" && tensor.dtype !== "float32")) return [tensor];
     const change = tensor.dtype === "int8" ? turned : stretched;
-    const uses = users(tensor.name);
-    const made = uses.flatMap((node) => change(tensor, node));
-    return made.length > 0 && made.length === uses.length ? made : [tensor, ...made];
+    const made = users(tensor.name).map((node) => change(tensor, node));
+    const usedAsItLies = made.length === 0 || made.some(({ length }) => length === 0);
+    return usedAsItLies ? [tensor, ...made.flat()] : made.flat();
   });
   if (changes.size === 0) return { model, changes };
   return { model: { ...model, nodes: model.nodes.filter((node) => !done.has(node)), initializers }, changes };
