@@ -34,6 +34,7 @@ export function report(lines: readonly Line[]): string {
     dash(of(name, "residentMegabytes") / 1000, 2),
     (of(name, "peakMemoryMegabytes") / 1000).toFixed(1),
     dash(of(name, "outsideRuntimeMilliseconds"), 2),
+    dash(of(name, "collectedOutsideRuntimeMilliseconds"), 2),
   ]);
   const engines = table(
     [
@@ -51,7 +52,8 @@ export function report(lines: readonly Line[]): string {
       "first token from nothing, s",
       "resident, GB",
       "peak, GB",
-      "outside the runtime, ms a token",
+      "outside the runtime, ms a token, read one by one",
+      "read together",
     ],
     rows,
   );

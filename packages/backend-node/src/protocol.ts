@@ -167,4 +167,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 7;
+export const PROTOCOL = 8;

@@ -4,39 +4,47 @@
  */
 export interface ResultRing {
   readonly data: Uint8Array<SharedArrayBuffer>;
-  /** How many there are; whoever waits for more is notified. */
-  readonly count: Int32Array<SharedArrayBuffer>;
+  /** How many results there are, and how many of them were handed over; whoever waits for the latter to grow is notified. */
+  readonly counts: Int32Array<SharedArrayBuffer>;
   /** Of one result. */
   readonly bytes: number;
+  /** Results that are handed over at a time. */
+  readonly together: number;
 }
+
+const [ADDED, HANDED_OVER] = [0, 1];
 
 /** Bytes that all results may take; larger ones are sent in messages. */
 const MAX_BYTES = 2 ** 20;
 
 /** A place for so many results; undefined where they are too large together. */
-export function makeRing(bytes: number, results: number): ResultRing | undefined {
+export function makeRing(bytes: number, results: number, together: number): ResultRing | undefined {
   if (bytes * results > MAX_BYTES) return undefined;
   return {
     data: new Uint8Array(new SharedArrayBuffer(bytes * results)),
-    count: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
+    counts: new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)),
     bytes,
+    together,
   };
 }
 
-/** Adds a result, whose parts are `bytes` long together, and wakes who waits for it. */
-export function addResult({ data, count, bytes }: ResultRing, parts: readonly ArrayBuffer[]): void {
-  let at = Atomics.load(count, 0) * bytes;
+/** Adds a result, whose parts are `bytes` long together, and wakes who waits where there are enough to be handed over. */
+export function addResult({ data, counts, bytes, together }: ResultRing, parts: readonly ArrayBuffer[]): void {
+  const before = Atomics.load(counts, ADDED);
+  let at = before * bytes;
   for (const part of parts) {
     data.set(new Uint8Array(part), at);
     at += part.byteLength;
   }
-  Atomics.add(count, 0, 1);
-  Atomics.notify(count, 0);
+  Atomics.store(counts, ADDED, before + 1);
+  if ((before + 1) % together !== 0) return;
+  Atomics.store(counts, HANDED_OVER, before + 1);
+  Atomics.notify(counts, HANDED_OVER);
 }
 
-/** How many results there are. */
-export function resultsIn({ count }: ResultRing): number {
-  return Atomics.load(count, 0);
+/** How many results may be read: those that were handed over, or, after the last run, all. */
+export function resultsIn({ counts }: ResultRing, ended: boolean): number {
+  return Atomics.load(counts, ended ? ADDED : HANDED_OVER);
 }
 
 /** Copies of the parts of a result, which are so many bytes each. */
@@ -49,8 +57,8 @@ export function resultAt({ data, bytes }: ResultRing, place: number, sizes: read
 }
 
 /** Wakes whoever still waits, for nothing more will come. */
-export function closeRing({ count }: ResultRing): void {
-  Atomics.notify(count, 0);
+export function closeRing({ counts }: ResultRing): void {
+  Atomics.notify(counts, HANDED_OVER);
 }
 
 /** What Node 20 has and the library that these sources are checked with has not. */
@@ -58,7 +66,7 @@ interface AsyncAtomics {
   waitAsync(typedArray: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
 }
 
-/** Resolves when there are more results than were told, or will be no more. */
-export async function moreThan({ count }: ResultRing, told: number): Promise<void> {
-  await (Atomics as unknown as AsyncAtomics).waitAsync(count, 0, told).value;
+/** Resolves when more results than these were handed over, or will be no more. */
+export async function moreThan({ counts }: ResultRing, seen: number): Promise<void> {
+  await (Atomics as unknown as AsyncAtomics).waitAsync(counts, HANDED_OVER, seen).value;
 }

@@ -88,13 +88,13 @@ export class NodeSession implements Session {
   repeat(feeds: Feeds, options: RepeatOptions): AsyncGenerator<RunResult, void> {
     this.#mustLive();
     checkRepeat(this.model, feeds, options);
-    const { times, host, into = {}, until } = options;
+    const { times, together = 1, host, into = {}, until } = options;
     const fed = this.#packFeeds(feeds, options);
     const fetched = this.#packFetches(host, into, options);
     const { payload } = fed;
     const told: Told = { host, shapes: host.map((name) => this.#shapeOf(name, feeds)) };
     const bytes = this.#sizesOf(told)?.reduce((sum, size) => sum + size, 0);
-    const ring = bytes === undefined ? undefined : makeRing(bytes, times);
+    const ring = bytes === undefined ? undefined : makeRing(bytes, times, together);
     const request: RepeatRequest = {
       kind: "repeat",
       id: this.#link.fresh(),
@@ -152,7 +152,7 @@ export class NodeSession implements Session {
     try {
       for (let seen = 0; ;) {
         if (signal?.aborted) return await whole;
-        if (ring && seen < resultsIn(ring)) {
+        if (ring && seen < resultsIn(ring, ended || arrived.length > 0)) {
           const buffers = resultAt(ring, seen++, sizes!);
           yield this.#result({ kind: "ran", id: request.id, shapes, buffers }, host, [], []);
           continue;

@@ -49,6 +49,11 @@ export interface RepeatOptions {
   readonly moves?: readonly string[];
   /** Ends after a run in which the first element of this output, one of `host`, is one of `values`. */
   readonly until?: { readonly output: string; readonly values: readonly number[] };
+  /**
+   * Results are handed over so many at a time, and those that are left with the last; default 1. Each handing over wakes the
+   * caller's thread, which takes its turn on a processor that computes.
+   */
+  readonly together?: number;
   /** Aborted at any time: the next result rejects with `signal.reason`. */
   readonly signal?: AbortSignal;
 }

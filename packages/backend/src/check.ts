@@ -45,11 +45,13 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
  * `backend/option` for what cannot be meant.
  */
 export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOptions): void {
-  const { times, host, into = {}, moves = [], until } = options;
-  const faults = unknownKeys(options, ["times", "host", "into", "moves", "until", "signal"]).map(
+  const { times, together = 1, host, into = {}, moves = [], until } = options;
+  const faults = unknownKeys(options, ["times", "host", "into", "moves", "until", "together", "signal"]).map(
     ({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`,
   );
-  if (!Number.isSafeInteger(times) || times < 1) faults.push(`times is ${times}, it must be a whole number from 1 on`);
+  for (const [name, count] of Object.entries({ times, together }))
+    if (!Number.isSafeInteger(count) || count < 1)
+      faults.push(`${name} is ${count}, it must be a whole number from 1 on`);
   const tensors = { ...feeds, ...into };
   for (const name of moves)
     if (!tensors[name] || !isTensor(tensors[name])) faults.push(`${name} is no tensor, and cannot move`);

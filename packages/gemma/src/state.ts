@@ -94,7 +94,7 @@ export class DecoderState implements TextState {
     const chosen: number[][] = Array.from({ length: this.rows }, () => []);
     const stopped = chosen.map(() => false);
     for (let step = 0; step < steps && !stopped.every(Boolean); step++) {
-      const next = this.#last ? bestOf(this.#last) : await this.#next(stopAt, steps - step + more);
+      const next = this.#last ? bestOf(this.#last) : await this.#next(stopAt, steps - step, more);
       this.#take(next.map((token) => [token]));
       next.forEach((token, row) => {
         if (stopped[row]) return;
@@ -220,8 +220,8 @@ export class DecoderState implements TextState {
     return { data: logits.data as Float32Array, rows: logits.shape[0]!, vocabulary: logits.shape[1]! };
   }
 
-  /** The best token of each row; of one row, with steps under way for up to `wanted` of them. */
-  async #next(stopAt: readonly number[], wanted: number): Promise<number[]> {
+  /** The best token of each row; of one row, with steps under way for the `together` that are read at once and `more`. */
+  async #next(stopAt: readonly number[], together: number, more: number): Promise<number[]> {
     this.#signal?.throwIfAborted();
     const pending = this.#pending;
     if (this.#ahead) {
@@ -234,7 +234,8 @@ export class DecoderState implements TextState {
     if (this.rows === 1 && length === 1) {
       this.#ahead = await stepsAhead(this.#parts, cache, this.#place, {
         token: pending.ids[0]![0]!,
-        wanted,
+        wanted: together + more,
+        together,
         stopAt,
         weights: this.#weights,
         signal: this.#signal,

@@ -23,6 +23,8 @@ interface AheadOptions {
   readonly token: number;
   /** Tokens that are wanted at most. */
   readonly wanted: number;
+  /** Tokens that nobody reads before all of them are there. */
+  readonly together: number;
   /** The step that chooses one of these is the last. */
   readonly stopAt: readonly number[];
   readonly weights: Readonly<Record<string, Tensor>>;
@@ -34,7 +36,7 @@ export async function stepsAhead(
   parts: DecoderParts,
   cache: KeyValueCache,
   place: Place,
-  { token, wanted, stopAt, weights, signal }: AheadOptions,
+  { token, wanted, together, stopAt, weights, signal }: AheadOptions,
 ): Promise<StepsAhead | undefined> {
   const { backend, config, imageTokenIndex } = parts;
   const session = await parts.sessionFor(1, 1, false);
@@ -56,19 +58,23 @@ export async function stepsAhead(
     mask: stepMasks(masks),
     ...(hasWindow(config) && { sliding_mask: stepMasks({ ...masks, window: config.slidingWindow }) }),
   };
+  const names = Object.keys(arrays);
+  // Asked for at once: each answer would be another turn of both threads.
+  const uploads = await Promise.allSettled(names.map((name) => backend.upload(arrays[name]!)));
   const made: Record<string, Tensor> = {};
+  uploads.forEach((upload, i) => upload.status === "fulfilled" && (made[names[i]!] = upload.value));
   const free = (): void => Object.values(made).forEach((tensor) => tensor.dispose());
-  try {
-    for (const [name, array] of Object.entries(arrays)) made[name] = await backend.upload(array);
-  } catch (error) {
+  const failed = uploads.find((upload) => upload.status === "rejected");
+  if (failed) {
     free();
-    throw error;
+    throw failed.reason;
   }
   const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, 1)]));
   // The cache is the same for every step: what no step has written yet is masked.
   const feeds = { ...first, ...cache.past(past + times - 1), ...weights, ...moving };
   const results = session.repeat(takenBy(session, feeds), {
     times,
+    together: Math.min(together, times),
     host: ["next"],
     into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(1, 2) },
     moves: [...Object.keys(moving), "next", ...cacheNames(config).map((name) => `present.${name}`)],

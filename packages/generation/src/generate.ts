@@ -40,7 +40,7 @@ export async function generate(source: LogitsSource, options: GenerateOptions = 
   const stoppedBy: StopReason[] = [];
   const tokenScores: number[][] = [];
   const distributions: Float32Array[][] = [];
-  const events = decoding(source, plan);
+  const events = decoding(source, plan, true);
   for (;;) {
     const { value, done } = await events.next();
     if (done) {
@@ -73,11 +73,11 @@ export async function generate(source: LogitsSource, options: GenerateOptions = 
  */
 export function stream(source: LogitsSource, options: GenerateOptions = {}): AsyncGenerator<StreamEvent, DecodingCost> {
   checkOptions(options, true);
-  return decoding(source, planOf(options));
+  return decoding(source, planOf(options), false);
 }
 
-function decoding(source: LogitsSource, plan: Plan): AsyncGenerator<StreamEvent, DecodingCost> {
-  return isPlainGreedy(source, plan) ? decodeGreedy(source, plan) : decode(source, plan);
+function decoding(source: LogitsSource, plan: Plan, collected: boolean): AsyncGenerator<StreamEvent, DecodingCost> {
+  return isPlainGreedy(source, plan) ? decodeGreedy(source, plan, collected) : decode(source, plan);
 }
 
 /** Sequences filled up at their ends with `value` to the length of the longest. [rows][longest] */

@@ -31,20 +31,35 @@ export function isPlainGreedy(source: LogitsSource, plan: Plan): boolean {
   );
 }
 
-/** Greedy decoding in which the source chooses, several tokens at a time if it likes. */
-export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGenerator<StreamEvent, DecodingCost> {
+/** True when something else than its tokens and their number may end an answer, and looks after each. */
+function isWatched({ stopStrings, options }: Plan): boolean {
+  return stopStrings.length > 0 || options.stoppingCriteria !== undefined || options.maxTime !== undefined;
+}
+
+/** Tokens that are asked for at once where nobody waits for the first of them: an abort may take effect so many steps late. */
+const TOGETHER = 64;
+
+/**
+ * Greedy decoding in which the source chooses, several tokens at a time if it likes. `collected`: nobody reads before the end, so
+ * that it is asked for many at once unless something else than the tokens themselves may end the answer.
+ */
+export async function* decodeGreedy(
+  source: LogitsSource,
+  plan: Plan,
+  collected: boolean,
+): AsyncGenerator<StreamEvent, DecodingCost> {
   const { signal } = plan.options;
   const started = plan.clock();
+  const asked = source.greedySteps ?? 1;
+  const together = collected && !isWatched(plan) ? Math.max(asked, TOGETHER) : asked;
   let bound: BoundPlan | undefined;
   let rows: readonly Row[] = [];
   let live: readonly Row[] = [];
   let steps = 1;
   let left = 1;
-  let runs = 0;
   do {
     signal?.throwIfAborted();
     const chosen = await source.advanceGreedy!(steps, plan.eos, left - steps);
-    runs++;
     if (bound === undefined) {
       bound = bindPlan(plan, chosen.length);
       rows = live = createRows(bound);
@@ -54,9 +69,10 @@ export async function* decodeGreedy(source: LogitsSource, plan: Plan): AsyncGene
     yield* events;
     live = rows.filter((row) => row.stopped === undefined);
     left = Math.max(...live.map((row) => bound!.limits[row.slot]! - answerLength(row)));
-    steps = Math.min(source.greedySteps ?? 1, left);
+    steps = Math.min(together, left);
   } while (live.length > 0);
-  return { runs, proposed: 0, accepted: 0 };
+  // The first token is in the scores of the prompt.
+  return { runs: Math.max(...rows.map(answerLength)) - 1, proposed: 0, accepted: 0 };
 }
 
 function take(

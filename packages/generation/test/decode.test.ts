@@ -1,4 +1,4 @@
-import { generate, type GenerateOptions, stream } from "@paligemma/generation";
+import { generate, type GenerateOptions, type LogitsSource, stream } from "@paligemma/generation";
 import { describe, expect, test } from "vitest";
 import { type Abilities, createPick, hashSource, scripted, sourceOf } from "./sources.ts";
 
@@ -157,8 +157,28 @@ describe("the same ids whatever the source can do", () => {
       const source = hashSource(promptIds, VOCABULARY, { greedy });
       const chosen = await generate(source, options);
       expect([chosen.sequences, chosen.stoppedBy]).toEqual([plain.sequences, plain.stoppedBy]);
+      expect(chosen.cost).toEqual(plain.cost);
       expect(source.counts.logits).toBe(0);
     }
+  });
+
+  test("collected answers are asked for many tokens at once, watched ones and streams for one after the other", async () => {
+    const options = { maxNewTokens: 100 };
+    const calls = async (more: GenerateOptions, read = generate): Promise<number> => {
+      const source = hashSource([[3, 4]], VOCABULARY, { greedy: 1 });
+      await read(source, { ...options, ...more });
+      return source.counts.many;
+    };
+    // The prompt's own token, then 64 and the rest.
+    expect(await calls({})).toBe(3);
+    expect(await calls({ maxTime: 1e6 })).toBe(100);
+    expect(await calls({ stoppingCriteria: [() => false] })).toBe(100);
+    expect(await calls({ stopStrings: "cow", decode: () => "" })).toBe(100);
+    const streamed = async (source: LogitsSource, given?: GenerateOptions): ReturnType<typeof generate> => {
+      for await (const _ of stream(source, given));
+      return generate(source, { maxNewTokens: 1, outputScores: true });
+    };
+    expect(await calls({}, streamed)).toBe(100);
   });
 
   test("advanceGreedy is left alone when an option changes what is chosen", async () => {

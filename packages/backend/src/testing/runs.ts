@@ -54,6 +54,24 @@ export function runTests(bench: Bench): void {
     expect(whole).toEqual([2, 3, 5, 8, 13, 21, 34]);
   });
 
+  test("results that are handed over together are the same, also where they do not fill the last lot", async () => {
+    await using session = await bench.backend.compile(summing());
+    if (!session.repeat) return;
+    const options = { times: 7, host: ["y"], moves: ["x", "y"] } as const;
+    const results = async (more: Partial<RepeatOptions>): Promise<readonly number[]> => {
+      using list = await bench.backend.upload(floats([9, 1], [1, 1, 0, 0, 0, 0, 0, 0, 0]));
+      const told: number[] = [];
+      const given = { ...options, into: { y: list.rows(2, 3) }, ...more };
+      for await (const { host } of session.repeat!({ x: list.rows(0, 2) }, given))
+        told.push(Number(host["y"]!.data[0]));
+      return told;
+    };
+    for (const together of [2, 3, 7, 100]) expect(await results({ together })).toEqual([2, 3, 5, 8, 13, 21, 34]);
+    expect(await results({ together: 4, until: { output: "y", values: [21] } })).toEqual([2, 3, 5, 8, 13, 21]);
+    expect(await results({ together: 4, until: { output: "y", values: [3] } })).toEqual([2, 3]);
+    await expectCode("backend/option", async () => results({ together: 0 }));
+  });
+
   test("a repeated run ends when its caller goes, by return and by abort", async () => {
     await using session = await bench.backend.compile(doubling(bench.backend.target));
     if (!session.repeat) return;
@@ -75,6 +93,11 @@ export function runTests(bench: Bench): void {
         for await (const _ of aborted);
       })(),
     ).rejects.toBe(reason);
+    // Nor is anything waited for that was to be handed over together.
+    const other = new AbortController();
+    const held = session.repeat({ x }, { ...many, times: 1000, together: 1000, signal: other.signal }).next();
+    other.abort(reason);
+    await expect(held).rejects.toBe(reason);
     expect((await session.run({ x: floats([1], [3]) }, { host: ["y"] })).host["y"]).toEqual(floats([1], [6]));
   });
 
