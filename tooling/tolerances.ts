@@ -57,6 +57,8 @@ export const TOLERANCES = {
   "quantization/int8 divergence": 0.005,
   "quantization/mixed divergence": 0.05,
   "quantization/int4 divergence": 0.05,
+  /** The sum of an answer's token scores, in a batch and alone: float32 sums differ, and now and then a byte of what follows. */
+  "quantization/batched scores": 1e-3,
   /** Share of tokens whose likeliest choice may change. */
   "quantization/int8 disagreement": 0.02,
   "quantization/mixed disagreement": 0.05,

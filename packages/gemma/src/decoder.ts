@@ -80,11 +80,12 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   const model = build(hasFew(backend.target) ? ["asked"] : [], shares ? "never" : undefined);
   const pick = rowPicker(backend, config);
   let picker: Promise<Session> | undefined;
-  /** A session that most callers need later or never. */
-  let late: Promise<Session> | undefined;
+  /** Sessions that most callers need later or never, by the name of their graph. */
+  const late = new Map<string, Promise<Session>>();
   const made: Session[] = [];
   async function dispose(): Promise<void> {
-    const pending = await Promise.allSettled([picker, late]);
+    const pending = await Promise.allSettled([picker, ...late.values()]);
+    late.clear();
     for (const { value } of pending.filter((one) => one.status === "fulfilled")) if (value) made.push(value);
     for (const session of made.splice(0)) await session.dispose();
   }
@@ -96,12 +97,14 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     made.push(session);
     return session;
   }
-  function compiledLate(graph: () => GraphModel): Promise<Session> {
-    late ??= backend.compile(graph()).catch((error: unknown) => {
-      late = undefined;
-      throw error;
-    });
-    return late;
+  function compiledLate(name: string, graph: () => GraphModel): Promise<Session> {
+    const known = late.get(name);
+    if (known) return known;
+    const session = backend.compile(graph());
+    late.set(name, session);
+    // Whoever asks again tries again.
+    session.catch(() => late.delete(name));
+    return session;
   }
   let sessionFor: DecoderParts["sessionFor"];
   try {
@@ -109,12 +112,14 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     if (hasFew(backend.target)) {
       const step = await compiled(build(["batch", "tokens", "asked"]));
       // Most callers never ask for many scores.
-      const all = (): Promise<Session> => compiledLate(build);
+      const all = (): Promise<Session> => compiledLate("all", build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
     } else if (shares) {
-      // Nobody waits for it before the first token is there.
-      const step = (): Promise<Session> => compiledLate(() => build([], "only"));
-      sessionFor = (tokens, _asked, withImages) => (tokens === 1 && !withImages ? step() : prompt);
+      // Nobody waits for them before the first token is there.
+      const step = (): Promise<Session> => compiledLate("step", () => build([], "only"));
+      const few = (): Promise<Session> => compiledLate("few", () => build(["batch", "tokens", "asked"]));
+      sessionFor = (tokens, _asked, withImages) =>
+        withImages || tokens > FEW_ROWS ? prompt : tokens === 1 ? step() : few();
     } else sessionFor = () => prompt;
   } catch (error) {
     await dispose();

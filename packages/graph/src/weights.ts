@@ -87,6 +87,8 @@ export interface QuantizedPanels {
   readonly rows: number;
   /** int8 [count, in, rows] */
   readonly data: Value;
+  /** The same bytes [count, 1, in, rows], for rows that are multiplied one at a time. */
+  readonly apart: Value;
   /** The same bytes in one line. */
   readonly bytes: Value;
   /** float32 [out, 1] */
@@ -218,6 +220,9 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
         rows,
         get data() {
           return value(data);
+        },
+        get apart() {
+          return view(data, "apart", [count, 1, width, rows]);
         },
         get bytes() {
           return view(data, "bytes", [count * width * rows]);

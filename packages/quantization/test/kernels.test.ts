@@ -51,10 +51,11 @@ describe.each([
   ({ target, ...given }) => {
     // 144 fills no whole number of the larger blocks.
     it.each([
-      [128, "any number of rows", ["batch", "tokens"]],
-      [144, "any number of rows", ["batch", "tokens"]],
-      [144, "many rows", [2, 3]],
-    ] as const)("rows of %i, %s", async (width, _what, lead) => {
+      [128, "any number of rows", ["batch", "tokens"], [2, 3]],
+      [144, "any number of rows", ["batch", "tokens"], [2, 3]],
+      [144, "a few rows", [2, 3], [2, 3]],
+      [144, "many rows", [1, 6], [1, 6]],
+    ] as const)("rows of %i, %s", async (width, _what, lead, size) => {
       const format = { ...given, blockSize: given.blockSize === ROW ? width : given.blockSize };
       const parts = quantizeMatrix(tensorOf("fc.weight", gaussian([OUT, width], width)), format);
       const bias = gaussian([OUT], 4, 1);
@@ -67,7 +68,7 @@ describe.each([
         };
       });
       await using session = await backend.compile(model);
-      const x = gaussian([2, 3, width], 8, 1);
+      const x = gaussian([...size, width], 8, 1);
       const ids = [3, 0, OUT - 1];
       const { host } = await session.run(
         { x, ids: ndArray("int64", [3], BigInt64Array.from(ids.map(BigInt))) },
@@ -79,7 +80,7 @@ describe.each([
       const rows = ids.flatMap((id) => [...weight.subarray(id * width, (id + 1) * width)]);
       expect(relativeError(rows, toFloat32(host["rows"]!).data)).toBeLessThan(TOLERANCES["quantization/rounding"]);
 
-      expect(host["y"]!.shape).toEqual([2, 3, OUT]);
+      expect(host["y"]!.shape).toEqual([...size, OUT]);
       const product = Array.from({ length: 6 * OUT }, (_, i) => {
         const [row, out] = [Math.floor(i / OUT), i % OUT];
         let sum = bias.data[out]!;
@@ -102,12 +103,13 @@ it("one row in 8 bits gives what it gives among others", async () => {
     await using session = await backend.compile(model);
     return [...(await session.run({ x }, { host: ["y"] })).host["y"]!.data].map(Number);
   };
-  const [row, three] = [gaussian([1, width], 8, 1), gaussian([3, width], 8, 1)];
+  const [row, three, six] = [1, 3, 6].map((n) => gaussian([n, width], 8, 1)) as [NdArray, NdArray, NdArray];
   const exact = await product([1, width], row);
   for (const [shape, x] of [
     [["n", width], row],
     [["n", width], three],
     [[3, width], three],
+    [[6, width], six],
   ] as const)
     expect(relativeError(exact, (await product(shape, x)).slice(0, OUT))).toBeLessThan(
       TOLERANCES["quantization/rounding"],

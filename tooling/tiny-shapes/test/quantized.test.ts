@@ -2,7 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { createNodeBackend } from "@paligemma/backend-node";
 import { folder } from "@paligemma/tiny-shapes";
+import { loadPaliGemma } from "paligemma/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../tolerances.ts";
 import { evaluate, readScenes } from "../evaluation.ts";
@@ -42,6 +44,31 @@ describe.each(["int8", "mixed", "int4"] as const)("tiny-shapes in %s", (dtype) =
     expect(1 - agreement).toBeLessThan(TOLERANCES[`quantization/${dtype} disagreement`]);
   }, 300_000);
 });
+
+it("int8: a few answers at once, and beams, are those that each has alone", async () => {
+  const { path } = await writePrecision(join(root, "together"), { dtype: "int8" });
+  await using backend = await createNodeBackend();
+  await using model = await loadPaliGemma(path, { backend });
+  // Up to four rows have products of their own.
+  for (const count of [2, 3, 4, 5]) {
+    const asks = scenes.slice(0, count).map(({ file }) => ({
+      image: new URL(`../evaluation/${file}`, import.meta.url),
+      prompt: "caption en",
+    }));
+    const together = await model.generate(asks, { outputScores: true });
+    for (const [i, ask] of asks.entries()) {
+      const alone = await model.generate(ask, { outputScores: true });
+      expect(together[i]!.tokens).toEqual(alone.tokens);
+      expect(Math.abs(together[i]!.score! - alone.score!)).toBeLessThan(TOLERANCES["quantization/batched scores"]);
+    }
+  }
+  const { image, prompt } = {
+    image: new URL(`../evaluation/${scenes[0]!.file}`, import.meta.url),
+    prompt: "caption en",
+  };
+  const beams = await model.generate({ image, prompt }, { numBeams: 3 });
+  expect(beams.stoppedBy).toBe("eos");
+}, 300_000);
 
 it("int4: calibration with other scenes brings scores nearer", async () => {
   const moments = await calibrateOn((await readScenes()).slice(-8));
