@@ -133,7 +133,7 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   collected = (all - (after - before)) / Math.max(1, tokens - 1);
 }
 const visions: number[] = [];
-for (let repeat = 0; repeat < Math.max(3, repeats); repeat++) {
+for (let repeat = 0; repeat < Math.max(5, repeats); repeat++) {
   const [features, milliseconds] = await timed(() => model.encodeImages(pixelValues));
   visions.push(milliseconds);
   features.dispose();
