@@ -132,6 +132,22 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   const { runMilliseconds: after } = await backend.stats();
   collected = (all - (after - before)) / Math.max(1, tokens - 1);
 }
+// Tokens that are chosen outside of the model: by the scores of all, and of as many as there are locations, as constraints ask for them.
+const locations = Int32Array.from({ length: 1024 }, (_, i) => config.text.vocabSize - 1152 + i);
+const chosenOutside = async (
+  score: (state: Awaited<ReturnType<typeof prefill>>) => Promise<unknown>,
+): Promise<number> => {
+  using state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 });
+  await state.logits();
+  const times: number[] = [];
+  for (let i = 0; i < Math.min(tokens, 12); i++) {
+    await state.advance(Array.from({ length: batch }, () => 108));
+    times.push((await timed(() => score(state)))[1]);
+  }
+  return median(times);
+};
+const allScores = await chosenOutside((state) => state.logits());
+const someScores = await chosenOutside((state) => state.logitsOf?.(locations) ?? state.logits());
 const visions: number[] = [];
 for (let repeat = 0; repeat < Math.max(5, repeats); repeat++) {
   const [features, milliseconds] = await timed(() => model.encodeImages(pixelValues));
@@ -159,6 +175,8 @@ console.log(
     firstStepMilliseconds: round(firstStep),
     tokenMilliseconds: round(step),
     tokenMillisecondsLeast: round(Math.min(...steps)),
+    allScoresMilliseconds: round(allScores),
+    someScoresMilliseconds: round(someScores),
     tokensPerSecond: round((1000 * batch) / step),
     outsideRuntimeMilliseconds: round(streamed),
     collectedOutsideRuntimeMilliseconds: round(collected),

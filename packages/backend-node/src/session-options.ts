@@ -56,6 +56,8 @@ export function sessionOptions(
     extra: {
       session: {
         ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }),
+        // Threads look for more work for a while when a run has ended, on processors that the caller or another session needs.
+        force_spinning_stop: "1",
         disable_prepacking: packed ? "0" : "1",
         ...write?.session,
       },

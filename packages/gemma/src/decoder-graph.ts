@@ -11,6 +11,7 @@ import {
   transpose,
   where,
   type AdapterSlots,
+  type Choices,
   type Dim,
   type Graph,
   type GraphModel,
@@ -18,7 +19,7 @@ import {
   type Value,
 } from "@paligemma/graph";
 import type { Checkpoint, TensorRef } from "@paligemma/weights";
-import { GEMMA_PREFIX, embedTokens, gemmaRotary, tokenScores } from "./ends.ts";
+import { GEMMA_PREFIX, embedTokens, gemmaRotary, someTokenScores, tokenChoices, tokenScores } from "./ends.ts";
 import { gemma, type Context } from "./network.ts";
 
 /** Choices that change the graph. */
@@ -70,13 +71,53 @@ export function sharesWeights(target: Target, { tensors }: Checkpoint): boolean 
   return target.mapsFiles === true && matrices.every(([, ref]) => ready(ref));
 }
 
+/** Numbers of an output layer from which on reading it takes longer than the second run that does without most of it: 2²². */
+const LARGE_HEAD = 2 ** 22;
+
+/**
+ * True where scores can be asked of some tokens alone: a second graph then has the output layer once more, which costs no memory where
+ * weights are mapped. Not with adapters, which may change it.
+ */
+export function scoresSome(
+  c: GemmaConfig,
+  target: Target,
+  checkpoint: Checkpoint | undefined,
+  slots: AdapterSlots | undefined,
+): boolean {
+  const changes = slots !== undefined && slots.whole.size + slots.lowRank.size > 0;
+  if (changes || !checkpoint || !target.mapsFiles || c.vocabSize * c.hiddenSize < LARGE_HEAD) return false;
+  // Panels that a target has to turn into blocks would be there once more.
+  const ready = ({ dtype, source }: TensorRef): boolean =>
+    source.path !== undefined && (dtype !== "int8" || target.fused.has("MatMulInteger"));
+  return [...checkpoint.tensors.values()].every(ready);
+}
+
+/** The output layer for some tokens: `hidden` [rows, hidden size] and `chosen` int64 [k] → `scores` [rows, k · perChoice]. */
+export function someScoresGraph(
+  config: GemmaConfig,
+  target: Target,
+  checkpoint: Checkpoint,
+  { finalSoftcap = false }: Pick<DecoderGraphOptions, "finalSoftcap"> = {},
+): { readonly model: GraphModel; readonly choices: Choices } {
+  let choices: Choices = { perChoice: 1 };
+  const model = buildGraph("gemma, some scores", target, (g) => {
+    const root = checkpointWeights(g, checkpoint);
+    choices = tokenChoices(root, config);
+    const hidden = g.input("hidden", "float32", ["rows", config.hiddenSize]);
+    const chosen = g.input("chosen", "int64", [choices.count ?? "chosen"]);
+    return { scores: someTokenScores(hidden, chosen, root, config, finalSoftcap) };
+  });
+  return { model, choices };
+}
+
 /**
  * One graph for prompt and single steps. Inputs, in which batch and tokens change places where the target
  * `hasPositionFirst`: `input_ids`, `position_ids` int64 [batch, tokens]; `mask` (and `sliding_mask`) [batch, 1, tokens, total];
  * `past.{i}.key`, `past.{i}.value` [past, batch, width]; `logit_rows` int64 [asked], rows of [batch · tokens];
  * with images also `image_features` [features, hidden], `image_index` int64 [batch, tokens] and `is_image` bool
  * [batch, tokens, 1]. Outputs: `logits` [asked, vocabulary], `next` int64 [asked, 1], and the new rows
- * `present.{i}.key`, `present.{i}.value` [tokens, batch, width].
+ * `present.{i}.key`, `present.{i}.value` [tokens, batch, width]. Where it `scoresSome`, also `scored_rows` int64 [scored],
+ * which of the asked rows have logits (none, where `someScoresGraph` makes them), and the output `hidden` [asked, hidden size].
  */
 export function gemmaGraph(
   config: GemmaConfig,
@@ -113,8 +154,10 @@ export function gemmaGraph(
       remember: cache.remember,
     });
 
-    const logits = tokenScores(hidden, root, config, options.finalSoftcap);
-    return { logits, next: argMax(logits), ...cache.outputs };
+    const apart = scoresSome(config, target, checkpoint, options.slots);
+    const scored = apart ? gather(hidden, g.input("scored_rows", "int64", ["scored"])) : hidden;
+    const logits = tokenScores(scored, root, config, options.finalSoftcap);
+    return { logits, next: argMax(logits), ...(apart && { hidden }), ...cache.outputs };
   };
   return buildGraph(single ? "gemma, one token" : ["gemma", ...few].join(", few "), target, define, {
     few,

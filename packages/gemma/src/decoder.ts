@@ -1,10 +1,17 @@
 import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
-import { FEW_ROWS, formatShape, type GraphModel } from "@paligemma/graph";
+import { FEW_ROWS, formatShape, type Choices, type GraphModel } from "@paligemma/graph";
 import { canonicalNames, type Checkpoint } from "@paligemma/weights";
 import { rowPicker } from "./cache.ts";
-import { gemmaGraph, hasFew, sharesWeights, type DecoderGraphOptions } from "./decoder-graph.ts";
+import {
+  gemmaGraph,
+  hasFew,
+  scoresSome,
+  sharesWeights,
+  someScoresGraph,
+  type DecoderGraphOptions,
+} from "./decoder-graph.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -66,7 +73,15 @@ export interface DecoderParts {
   /** The session for a run of so many tokens, those of all rows together, of which so many are asked for scores, with or without images. */
   readonly sessionFor: (tokens: number, asked: number, images: boolean) => Session | Promise<Session>;
   readonly picker: () => Promise<Session>;
+  /** What scores some tokens alone; undefined where nothing does. */
+  readonly someScores: (() => Promise<SomeScores>) | undefined;
   readonly imageTokenIndex: number | undefined;
+}
+
+/** The output layer for some tokens: see `someScoresGraph`. */
+export interface SomeScores {
+  readonly session: Session;
+  readonly choices: Choices;
 }
 
 /** Compiles a decoder on a backend. Throws what `weights` and `backend` throw: missing tensors, wrong shapes, no runtime. */
@@ -82,6 +97,7 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   let picker: Promise<Session> | undefined;
   /** Sessions that most callers need later or never, by the name of their graph. */
   const late = new Map<string, Promise<Session>>();
+  let some: ReturnType<typeof someScoresGraph> | undefined;
   const made: Session[] = [];
   async function dispose(): Promise<void> {
     const pending = await Promise.allSettled([picker, ...late.values()]);
@@ -130,6 +146,12 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     config,
     sessionFor,
     picker: () => (picker ??= pick()),
+    someScores: scoresSome(config, backend.target, own, slots)
+      ? async () => {
+          const { model: graph, choices } = (some ??= someScoresGraph(config, backend.target, own, { finalSoftcap }));
+          return { session: await compiledLate("some scores", () => graph), choices };
+        }
+      : undefined,
     imageTokenIndex,
   };
   return {

@@ -2,17 +2,22 @@ import type { GemmaConfig } from "@paligemma/config";
 import {
   add,
   cast,
+  choicesFor,
   div,
   gather,
   gatherQuantized,
   mul,
   multiplyQuantized,
+  multiplySome,
+  multiplySomeQuantized,
   multiplyTransposed,
   rmsNorm,
   rotaryTables,
   scalar,
   tanh,
+  type Choices,
   type Graph,
+  type QuantizedMatrix,
   type RotaryTables,
   type Value,
   type Weights,
@@ -49,8 +54,40 @@ export function embedTokens(ids: Value, w: Weights, c: GemmaConfig): Value {
 
 /** Scores of all tokens after `hidden` [n, hidden], the decoder's output before its last norm: float32 [n, vocabulary]. */
 export function tokenScores(hidden: Value, root: Weights, c: GemmaConfig, finalSoftcap = false): Value {
+  const { quantized, whole } = headOf(root, c);
+  return scored(hidden, root, c, finalSoftcap, (x) =>
+    quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, whole()),
+  );
+}
+
+/** The same for some tokens, `chosen` (int64 [k]) as `tokenChoices` says: float32 [n, k · perChoice]. */
+export function someTokenScores(
+  hidden: Value,
+  chosen: Value,
+  root: Weights,
+  c: GemmaConfig,
+  finalSoftcap = false,
+): Value {
+  const { quantized, stored } = headOf(root, c);
+  return scored(hidden, root, c, finalSoftcap, (x) =>
+    quantized ? multiplySomeQuantized(x, quantized, chosen) : multiplySome(x, stored(), chosen),
+  );
+}
+
+/** How tokens are chosen: each for itself, or as many as lie in a panel of the output layer. */
+export function tokenChoices(root: Weights, c: GemmaConfig): Choices {
+  return choicesFor(headOf(root, c).quantized, root.graph.target);
+}
+
+function scored(
+  hidden: Value,
+  root: Weights,
+  c: GemmaConfig,
+  finalSoftcap: boolean,
+  multiply: (x: Value) => Value,
+): Value {
   const { graph } = hidden;
-  let logits = head(rmsNorm(hidden, root.at(GEMMA_PREFIX, "norm"), c.rmsNormEps), root, c);
+  let logits = multiply(rmsNorm(hidden, root.at(GEMMA_PREFIX, "norm"), c.rmsNormEps));
   if (finalSoftcap && c.finalLogitSoftcapping) {
     const cap = scalar(graph, c.finalLogitSoftcapping);
     logits = mul(tanh(div(logits, cap)), cap);
@@ -58,11 +95,23 @@ export function tokenScores(hidden: Value, root: Weights, c: GemmaConfig, finalS
   return cast(logits, "float32");
 }
 
-/** The token table again, unscaled, unless the checkpoint has a head of its own and is not tied. */
-function head(x: Value, root: Weights, c: GemmaConfig): Value {
+/** The output layer [vocabulary, hidden]: the token table again, unless the checkpoint has one of its own and is not tied. */
+function headOf(
+  root: Weights,
+  c: GemmaConfig,
+): {
+  readonly quantized: QuantizedMatrix | undefined;
+  /** In the arithmetic format. */
+  readonly whole: () => Value;
+  /** In the file's format. */
+  readonly stored: () => Value;
+} {
   const own = !c.tieWordEmbeddings && root.at(HEAD).has("weight");
   const scope = own ? root.at(HEAD) : root.at(GEMMA_PREFIX, "embed_tokens");
   const shape = [c.vocabSize, c.hiddenSize] as const;
-  const quantized = scope.quantized("weight", shape);
-  return quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, scope.tensor("weight", shape));
+  return {
+    quantized: scope.quantized("weight", shape),
+    whole: () => scope.tensor("weight", shape),
+    stored: () => scope.stored("weight", shape),
+  };
 }

@@ -1,14 +1,15 @@
-import type { RunResult, Tensor } from "@paligemma/backend";
+import type { RunOptions, RunResult, Session, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
-import type { CheckedPrompt, DecoderParts, StartOptions } from "./decoder.ts";
+import type { CheckedPrompt, DecoderParts, SomeScores, StartOptions } from "./decoder.ts";
 import { positionsServed } from "./network.ts";
 import { stepsAhead, type StepsAhead } from "./steps-ahead.ts";
-import { placeAfter, stepFeeds, takenBy, type Place, type Tokens } from "./step.ts";
+import { chosenFor, columnsOf, pickColumns } from "./some-tokens.ts";
+import { int64, placeAfter, stepFeeds, takenBy, type Place, type Tokens } from "./step.ts";
 
 const DEFAULT_ROOM = 64;
 
-/** Scores of tokens: [rows, vocabulary]. */
+/** Scores of tokens: [rows, vocabulary], or [rows, tokens] where some were asked for. */
 export interface Scores {
   readonly data: Float32Array;
   readonly rows: number;
@@ -30,7 +31,8 @@ export interface TextState extends Disposable {
   logits(): Promise<Scores>;
   advance(tokens: readonly number[], parents?: readonly number[]): Promise<void>;
   advanceGreedy(steps: number, stopAt: readonly number[], more?: number): Promise<readonly (readonly number[])[]>;
-  advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores>;
+  logitsOf?(tokens: Int32Array): Promise<Scores>;
+  advanceMany(runs: readonly (readonly number[])[], which: "last" | "every", tokens?: Int32Array): Promise<Scores>;
   rollback(count: number): Promise<void>;
   fork(): Promise<TextState>;
   dispose(): void;
@@ -52,6 +54,7 @@ export class DecoderState implements TextState {
   /** What the cache holds. */
   #place: Place;
   #last: Scores | undefined;
+  #hidden: Tensor | undefined;
   /** Steps under way that take in the one token that is pending, and what follows it. Whatever else is done lets them go. */
   #ahead: StepsAhead | undefined;
   #disposed = false;
@@ -74,6 +77,18 @@ export class DecoderState implements TextState {
   async logits(): Promise<Scores> {
     if (!this.#last) this.#last = this.#scores(await this.#run(this.#lastRows()));
     return this.#last;
+  }
+
+  /**
+   * The same of some tokens alone, ascending: most of the output layer is left out where they are few and the device can do without.
+   * Asked in place of `logits`.
+   */
+  async logitsOf(tokens: Int32Array): Promise<Scores> {
+    const some = this.#last ? undefined : await this.#parts.someScores?.();
+    const chosen = some && chosenFor(tokens, some.choices, this.#parts.config.vocabSize);
+    if (!chosen) return pickColumns(await this.logits(), tokens);
+    const scores = this.#scores(await this.#runSome(some, chosen), "scores");
+    return pickColumns(scores, columnsOf(tokens, chosen, some.choices));
   }
 
   /** Takes in one token per row; with `parents`, new row i continues old row `parents[i]`. */
@@ -105,12 +120,24 @@ export class DecoderState implements TextState {
     return chosen;
   }
 
-  /** Takes in `runs` [rows][length] in one run of the model; scores after the last, or after every, of these tokens. */
-  async advanceMany(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Scores> {
+  /**
+   * Takes in `runs` [rows][length] in one run of the model; scores after the last, or after every, of these tokens: of all tokens, or
+   * of those that `tokens` names.
+   */
+  async advanceMany(
+    runs: readonly (readonly number[])[],
+    which: "last" | "every",
+    tokens?: Int32Array,
+  ): Promise<Scores> {
     this.#check();
     this.#letGo();
     this.#take(runs);
-    if (which === "last") return await this.logits();
+    if (which === "last") return await (tokens ? this.logitsOf(tokens) : this.logits());
+    const scores = await this.#afterEvery(runs);
+    return tokens ? pickColumns(scores, tokens) : scores;
+  }
+
+  async #afterEvery(runs: readonly (readonly number[])[]): Promise<Scores> {
     const tokens = this.#pending.ids[0]!.length;
     const length = runs[0]!.length;
     const asked = runs.flatMap((_, row) => Array.from({ length }, (_unused, p) => row * tokens + tokens - length + p));
@@ -171,6 +198,8 @@ export class DecoderState implements TextState {
     this.#letGo();
     this.#cache?.dispose();
     this.#cache = undefined;
+    this.#hidden?.dispose();
+    this.#hidden = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -215,8 +244,8 @@ export class DecoderState implements TextState {
     });
   }
 
-  #scores({ host }: RunResult): Scores {
-    const logits = host["logits"]!;
+  #scores({ host }: RunResult, output: "logits" | "scores" = "logits"): Scores {
+    const logits = host[output]!;
     return { data: logits.data as Float32Array, rows: logits.shape[0]!, vocabulary: logits.shape[1]! };
   }
 
@@ -289,20 +318,63 @@ export class DecoderState implements TextState {
 
   /** The run that takes tokens in after `place`, for which there is room in the cache. */
   async #ask(place: Place, tokens: Tokens, asked: readonly number[], output: "logits" | "next"): Promise<RunResult> {
+    const session = await this.#sessionFor(tokens, asked);
+    return await this.#begin(session, place, tokens, asked, { host: [output] });
+  }
+
+  #sessionFor({ ids, prompt }: Tokens, asked: readonly number[]): Session | Promise<Session> {
+    return this.#parts.sessionFor(ids.length * ids[0]!.length, asked.length, prompt?.features !== undefined);
+  }
+
+  #begin(
+    session: Session,
+    place: Place,
+    tokens: Tokens,
+    asked: readonly number[],
+    { host = [], into = {}, ...feeds }: Pick<RunOptions, "host" | "into"> & { readonly scored_rows?: NdArray } = {},
+  ): Promise<RunResult> {
     const start = place.valid[0]!.length;
-    const count = tokens.ids[0]!.length;
-    const into = this.#cache!.present(start, start + count);
-    const session = await this.#parts.sessionFor(
-      tokens.ids.length * count,
-      asked.length,
-      tokens.prompt?.features !== undefined,
-    );
-    const feeds = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights };
-    return await session.run(takenBy(session, feeds), {
-      host: [output],
-      into,
+    const present = this.#cache!.present(start, start + tokens.ids[0]!.length);
+    const all = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights, ...feeds };
+    return session.run(takenBy(session, all), {
+      host,
+      into: { ...present, ...into },
       ...(this.#signal && { signal: this.#signal }),
     });
+  }
+
+  /** Runs what is pending, and scores what is chosen after the last token of each row. */
+  async #runSome({ session: head }: SomeScores, chosen: readonly number[]): Promise<RunResult> {
+    this.#check();
+    this.#signal?.throwIfAborted();
+    this.#letGo();
+    const pending = this.#pending;
+    const asked = this.#lastRows();
+    await this.#makeRoom();
+    const session = await this.#sessionFor(pending, asked);
+    const hidden = await this.#hiddenFor(asked.length);
+    // Asked for at once; the second finds what the first wrote.
+    const [, scores] = await Promise.all([
+      this.#begin(session, this.#place, pending, asked, { into: { hidden }, scored_rows: int64([0], []) }),
+      head.run(
+        { hidden, chosen: int64([chosen.length], chosen) },
+        { host: ["scores"], ...(this.#signal && { signal: this.#signal }) },
+      ),
+    ]);
+    this.#countIn(pending);
+    return scores;
+  }
+
+  /** A place for what comes of the last layer, of so many rows. */
+  async #hiddenFor(rows: number): Promise<Tensor> {
+    if (this.#hidden?.shape[0] === rows) return this.#hidden;
+    const { backend, config } = this.#parts;
+    this.#hidden?.dispose();
+    this.#hidden = undefined;
+    const made = await backend.allocate("float32", [rows, config.hiddenSize]);
+    if (this.#disposed) made.dispose();
+    this.#check();
+    return (this.#hidden = made);
   }
 
   #countIn(tokens: Tokens): void {

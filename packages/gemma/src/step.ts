@@ -63,6 +63,10 @@ export function stepFeeds(
       [asked.length],
       asked.map((row) => grid.place(row)),
     ),
+    scored_rows: int64(
+      [asked.length],
+      asked.map((_, i) => i),
+    ),
     ...cache.past(past),
     ...(imageTokenIndex !== undefined && imageFeeds(tokens, grid, { compute, config, imageTokenIndex })),
   };

@@ -9,23 +9,26 @@ import { type Transforms, transform } from "./transforms.ts";
 /** So many tokens are passed over one by one before all tokens are looked at. */
 const REJECTIONS = 8;
 
-/** Picks a row's next token from its raw logits [vocabulary]; undefined when none is left. */
-export type Choose = (row: Row, logits: Float32Array) => Choice | undefined;
+/** Picks a row's next token from its raw logits, of the whole vocabulary or of `tokens`; undefined when none is left. */
+export type Choose = (row: Row, logits: Float32Array, tokens?: Int32Array) => Choice | undefined;
 
 /** A chooser with its own working memory of one vocabulary. */
-export function createChoose(plan: BoundPlan, transforms: Transforms): Choose {
+export function createChoose(plan: BoundPlan, transforms: Transforms, vocabulary: number): Choose {
   const sampling = plan.options.doSample === true;
   const untouched = transforms.before.length === 0 && transforms.after.length === 0;
-  let scratch = new Float32Array(0);
+  const scratch = new Float32Array(vocabulary);
 
-  return (row, logits) => {
+  return (row, logits, tokens) => {
     const pick = (scores: Float32Array): number => (sampling ? draw(scores, row.random()) : best(scores, row));
     const constraint = plan.constraints[row.view.request];
     if (constraint === undefined && untouched) return chosen(plan, logits, pick(logits));
 
-    if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
     const pickFrom = (allowed: TokenSet | undefined): number => {
-      scratch.set(logits);
+      if (tokens === undefined) scratch.set(logits);
+      else {
+        scratch.fill(-Infinity);
+        tokens.forEach((token, i) => (scratch[token] = logits[i]!));
+      }
       transform(transforms, [{ scores: scratch, view: row.view }], [allowed]);
       return pick(scratch);
     };

@@ -1,4 +1,5 @@
 import { bindPlan } from "./bind-plan.ts";
+import type { TokenSet } from "./constraint.ts";
 import { checkLogits, checkTokenIds, rowOf } from "./check-source.ts";
 import { type Choose, createChoose, record } from "./choose.ts";
 import type { StreamEvent } from "./events.ts";
@@ -15,6 +16,9 @@ export interface DecodingCost {
   readonly proposed: number;
   readonly accepted: number;
 }
+
+/** Of more tokens than these, scores are not asked for one by one. */
+const FEW_TOKENS = 2 ** 13;
 
 interface Decoding {
   readonly plan: BoundPlan;
@@ -38,7 +42,7 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
   const rows = createRows(bound);
   const d: Decoding = {
     plan: bound,
-    choose: createChoose(bound, transforms),
+    choose: createChoose(bound, transforms, first.vocabulary),
     forces: transforms.before.length === 0,
     feed: createFeed(source, rows, bound),
     now: () => plan.clock() - started,
@@ -63,6 +67,7 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
     const fed = await d.feed.step(
       live,
       live.map((row, i) => (row.certain.length > 0 ? row.certain : guessed[i]!)),
+      tokensAfter(d, live),
     );
     const right = live.map((row, i) => verify(d, row, before, fed.runs[i]!, fed));
     live.forEach((_, i) => {
@@ -72,6 +77,21 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
     const running = right.filter((_, i) => live[i]!.stopped === undefined);
     if (running.length > 0) await d.feed.keep(Math.min(...running));
   }
+}
+
+/** All tokens that constraints allow after what is known of these rows, ascending; undefined where others are looked at as well, or many. */
+function tokensAfter({ plan, forces }: Decoding, live: readonly Row[]): Int32Array | undefined {
+  if (!forces || plan.scores) return undefined;
+  const sets: TokenSet[] = [];
+  let size = 0;
+  for (const { state, view } of live) {
+    const set = plan.constraints[view.request]?.allowed(state);
+    size += set?.size ?? Infinity;
+    if (set === undefined || size > FEW_TOKENS) return undefined;
+    sets.push(set);
+  }
+  if (size === 0) return undefined;
+  return sets.length === 1 ? sets[0]!.ids : Int32Array.from(new Set(sets.flatMap(({ ids }) => [...ids]))).sort();
 }
 
 /** Looked-up tokens that may follow a row, where they can be tried: fewer than the row may still have. */
@@ -87,16 +107,16 @@ function verify(d: Decoding, row: Row, before: number, run: readonly number[], f
   const start = row.view.promptLength + before;
   for (let position = 0; position < run.length; position++) {
     if (row.view.ids[start + position] !== run[position]) return position;
-    if (row.view.ids.length === start + position + 1) chooseNext(d, row, fed.logits(row, position));
+    if (row.view.ids.length === start + position + 1) chooseNext(d, row, fed.logits(row, position), fed.tokens);
     if (row.stopped !== undefined) return position + 1;
   }
   return run.length;
 }
 
-/** Chooses one token from raw logits, or takes the next certain one, and then all that follows without a choice. */
-function chooseNext(d: Decoding, row: Row, logits: Float32Array): void {
+/** Chooses one token from raw logits (of `tokens`, or all), or takes the next certain one, and then all that follows without a choice. */
+function chooseNext(d: Decoding, row: Row, logits: Float32Array, tokens?: Int32Array): void {
   const certain = row.certain.shift();
-  const choice = certain === undefined ? d.choose(row, logits) : record(d.plan, logits, certain);
+  const choice = certain === undefined ? d.choose(row, logits, tokens) : record(d.plan, logits, certain);
   if (choice === undefined) {
     row.stopped = "dead-end";
     d.events.push({ type: "stop", row: row.index, reason: "dead-end", time: d.now() });

@@ -11,6 +11,8 @@ const MAX_SCORED_RUN = 32;
 export interface Fed {
   readonly runs: readonly (readonly number[])[];
   logits(row: Row, position: number): Float32Array;
+  /** The tokens that they are of, ascending; undefined: all. */
+  readonly tokens: Int32Array | undefined;
 }
 
 /** Feeds chosen tokens (and drafts of the next) to a source, and keeps count of what it has taken in. */
@@ -21,7 +23,8 @@ export interface Feed {
   readonly runs: number;
   /** True when wrong drafts can be taken back. */
   readonly canGuess: boolean;
-  step(live: readonly Row[], drafts: readonly (readonly number[])[]): Promise<Fed>;
+  /** With `tokens`, nothing but these may follow after what is known of any row, and there are no guesses among the drafts. */
+  step(live: readonly Row[], drafts: readonly (readonly number[])[], tokens?: Int32Array): Promise<Fed>;
   /** Takes back what was fed after the first `count` tokens of the last step. */
   keep(count: number): Promise<void>;
 }
@@ -61,7 +64,7 @@ export function createFeed(source: LogitsSource, rows: readonly Row[], plan: Bou
     },
     canGuess: source.advanceMany !== undefined && source.rollback !== undefined,
 
-    async step(live, drafts) {
+    async step(live, drafts, tokens) {
       const kept = moved(live);
       const known = live.map((row) => answerLength(row) - taken);
       const full = live.map((row, i) => [...row.view.ids.slice(row.view.promptLength + taken), ...drafts[i]!]);
@@ -69,26 +72,33 @@ export function createFeed(source: LogitsSource, rows: readonly Row[], plan: Bou
         kept !== undefined || source.advanceMany === undefined ? 1 : Math.min(...full.map((run) => run.length));
       const every = length > 1 && known.some((count) => count < length);
       if (every) length = Math.min(length, MAX_SCORED_RUN);
+      // Of rows that know more than others, some positions have another token to follow.
+      const some = every || source.logitsOf === undefined ? undefined : tokens;
       let logits: Logits | undefined;
       const runOf = new Map(live.map((row, i) => [row, full[i]!.slice(0, length)]));
       if (length === 1) {
         await one(kept, (row) => runOf.get(row)![0]!);
-        if (known.includes(1)) logits = checkRows(checkLogits(await source.logits()), slots);
+        if (known.includes(1)) {
+          const scores = some ? await source.logitsOf!(some) : await source.logits();
+          logits = checkRows(checkLogits(scores), slots);
+        }
       } else {
         const padding = Array.from({ length }, () => plan.pad);
         const bySlot = Array.from({ length: slots }, (): readonly number[] => padding);
         for (const [row, run] of runOf) bySlot[row.slot] = run;
         logits = checkRows(
-          checkLogits(await source.advanceMany!(bySlot, every ? "every" : "last")),
+          checkLogits(await source.advanceMany!(bySlot, every ? "every" : "last", some)),
           every ? slots * length : slots,
         );
       }
+      if (some && logits && logits.vocabulary !== some.length) throw otherTokens(logits.vocabulary, some.length);
       runs++;
       taken += length;
       fed = length;
       return {
         runs: live.map((row) => runOf.get(row)!),
         logits: (row, position) => rowOf(logits!, every ? row.slot * length + position : row.slot),
+        tokens: some,
       };
     },
 
@@ -99,6 +109,13 @@ export function createFeed(source: LogitsSource, rows: readonly Row[], plan: Bou
       fed = count;
     },
   };
+}
+
+function otherTokens(given: number, due: number): PaliGemmaError {
+  return new PaliGemmaError(
+    "generation/source",
+    `the source gave scores of ${given} tokens where those of ${due} were asked for; logitsOf gives one for each token it is given`,
+  );
 }
 
 function checkRows(logits: Logits, rows: number): Logits {

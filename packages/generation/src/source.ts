@@ -21,6 +21,12 @@ export interface LogitsSource {
   logits(): Promise<Logits>;
 
   /**
+   * The scores of these tokens alone, ascending ids: [rows, tokens.length]. Asked in place of `logits` where nothing else may follow,
+   * so that a source can leave out most of its output layer. Up to rounding they are those of `logits`.
+   */
+  logitsOf?(tokens: Int32Array): Promise<Logits>;
+
+  /**
    * Takes in one token per row. With `parents`, new row i continues old row `parents[i]`, and `tokens.length` is the new
    * number of rows: rows may be copied (beams, several answers per prompt), reordered (beams) and left out (finished
    * rows, only if `dropsFinishedRows`). Without `parents` the rows stay as they are. A source that cannot do this throws,
@@ -49,9 +55,10 @@ export interface LogitsSource {
    * Takes in several tokens per row in one run of the model: `runs` is [rows][length], the same length ≥ 1 for all.
    * Returns the scores after the last token of each run ("last", [rows, vocabulary]) or after every token ("every",
    * [rows · length, vocabulary], the position of row r and token p being r · length + p). Used for prefilled and forced
-   * tokens, and together with `rollback` for speculation.
+   * tokens, and together with `rollback` for speculation. With `tokens`, which only a source that has `logitsOf` is given: scores of
+   * these alone.
    */
-  advanceMany?(runs: readonly (readonly number[])[], which: "last" | "every"): Promise<Logits>;
+  advanceMany?(runs: readonly (readonly number[])[], which: "last" | "every", tokens?: Int32Array): Promise<Logits>;
 
   /** Forgets the last `count` tokens of every row. `logits` is not asked before the next `advance`. */
   rollback?(count: number): Promise<void>;

@@ -128,7 +128,7 @@ describe(`${COUNT} random sources`, () => {
         size,
         (ids) =>
           NOISE.subarray((taste * 31 + ids.length * 7919 + ids[ids.length - 1]! * 13) % (NOISE.length - PIECES.length)),
-        { many: pick(2) === 1, rollback: pick(2) === 1, window: size },
+        { many: pick(2) === 1, rollback: pick(2) === 1, some: pick(2) === 1, window: size },
       );
       const maxNewTokens = 1 + pick(pick(3) === 0 ? 12 : 60);
       const ways: readonly GenerateOptions[] = [

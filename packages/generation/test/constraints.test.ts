@@ -1,7 +1,7 @@
-import { generate } from "@paligemma/generation";
+import { generate, type GenerateOptions } from "@paligemma/generation";
 import * as c from "@paligemma/generation/constraints";
 import { describe, expect, test } from "vitest";
-import { sourceOf } from "./sources.ts";
+import { type Abilities, sourceOf } from "./sources.ts";
 import { accepts, after, decode, encode, EOS, gappy, LOC0, PIECES, SEG0, vocabulary } from "./vocabularies.ts";
 
 const v = vocabulary();
@@ -263,6 +263,48 @@ describe("in the loop", () => {
     expect(runs).toBeLessThan(slowRuns);
     expect(scores).toEqual(slowScores);
     expect(scores).toHaveLength(ids.length);
+  });
+  test("a source is asked for the scores of allowed tokens alone, and the answers are the same", async () => {
+    const scores = (ids: readonly number[]): number[] =>
+      PIECES.map((_, id) => Math.sin((id + 1) * (ids.length + 3) * (1 + ids.at(-1)!)));
+    const run = async (can: Abilities, more: GenerateOptions = {}): Promise<readonly [unknown, number, number]> => {
+      const source = sourceOf([[0], [1], [2]], PIECES.length, scores, can);
+      const { sequences, stoppedBy } = await generate(source, {
+        maxNewTokens: 30,
+        eosTokenId: EOS,
+        constraint: c.detections(v, { labels: ["cat", "dog"], maxObjects: 2 }),
+        ...more,
+      });
+      return [[sequences, stoppedBy], source.counts.some, source.counts.logits];
+    };
+    for (const more of [{}, { doSample: true, seed: 3, topK: 5 }, { doSample: true, seed: 4, temperature: 2 }]) {
+      const [expected] = await run({}, more);
+      for (const can of [{}, { many: true }, { drops: true }, { many: true, rollback: true, drops: true }]) {
+        const [answers, some, whole] = await run({ ...can, some: true }, more);
+        expect(answers).toEqual(expected);
+        expect(some).toBeGreaterThan(0);
+        // Those of the prompt.
+        expect(whole).toBe(1);
+      }
+    }
+    // What looks at other tokens, or at all of them, is given all.
+    const all = { some: true, many: true, rollback: true };
+    for (const more of [{ outputScores: true }, { suppressTokens: [3] }, { numBeams: 2 }]) {
+      const [expected] = await run({}, more);
+      expect((await run(all, more)).slice(0, 2)).toEqual([expected, 0]);
+    }
+    const mixed = [c.yesNo(v), undefined, c.yesNo(v)];
+    const [expected] = await run({}, { constraint: mixed });
+    const [answers, some] = await run(all, { constraint: mixed });
+    expect(answers).toEqual(expected);
+    expect(some).toBe(0);
+  });
+  test("a source that gives other scores than it was asked for is told so", async () => {
+    const source = { ...sourceOf([[0]], PIECES.length, () => PIECES.map(() => 0), { some: true }) };
+    source.logitsOf = () => source.logits();
+    await expect(generate(source, { eosTokenId: EOS, constraint: c.detections(v, { minObjects: 1 }) })).rejects.toThrow(
+      /generation\/source: the source gave scores of \d+ tokens where those of \d+ were asked for/,
+    );
   });
   test("each request has its own constraint", async () => {
     const source = sourceOf([[0], [0], [0]], PIECES.length, () =>

@@ -8,6 +8,8 @@ export interface Abilities {
   readonly greedy?: number;
   readonly drops?: boolean;
   readonly fork?: boolean;
+  /** Scores of some tokens alone. */
+  readonly some?: boolean;
   /** `score` returns memory of which the first so many numbers are the scores. */
   readonly window?: number;
 }
@@ -15,7 +17,15 @@ export interface Abilities {
 /** A source that remembers what each row has taken in and scores it by a function; it also counts what was asked of it. */
 export interface TestSource extends LogitsSource {
   readonly rows: readonly (readonly number[])[];
-  readonly counts: { logits: number; advance: number; many: number; rollback: number; tokens: number };
+  readonly counts: {
+    logits: number;
+    advance: number;
+    many: number;
+    rollback: number;
+    tokens: number;
+    /** Scores that were handed out for some tokens alone. */
+    some: number;
+  };
 }
 
 /** A source over `score(ids)` → scores of the next token, for rows that begin with `prompts`. */
@@ -26,7 +36,7 @@ export function sourceOf(
   can: Abilities = {},
 ): TestSource {
   let rows = prompts.map((prompt) => [...prompt]);
-  const counts = { logits: 0, advance: 0, many: 0, rollback: 0, tokens: 0 };
+  const counts = { logits: 0, advance: 0, many: 0, rollback: 0, tokens: 0, some: 0 };
   const logitsOf = (all: readonly (readonly number[])[]): Logits => {
     const data = new Float32Array(all.length * vocabulary);
     all.forEach((ids, i) =>
@@ -37,11 +47,21 @@ export function sourceOf(
     );
     return { data, rows: all.length, vocabulary };
   };
+  const someOf = (scores: Logits, tokens: Int32Array | undefined): Logits => {
+    if (tokens === undefined) return scores;
+    if (!can.some || tokens.some((token, i) => i > 0 && token <= tokens[i - 1]!)) throw new Error("bad tokens");
+    const picked = Array.from({ length: scores.rows }, (_, row) =>
+      Array.from(tokens, (token) => scores.data[row * vocabulary + token]!),
+    ).flat();
+    counts.some += picked.length;
+    return { data: Float32Array.from(picked), rows: scores.rows, vocabulary: tokens.length };
+  };
   return {
     get rows() {
       return rows;
     },
     counts,
+    ...(can.some ? { logitsOf: (tokens: Int32Array) => Promise.resolve(someOf(logitsOf(rows), tokens)) } : {}),
     logits: () => {
       counts.logits++;
       return Promise.resolve(logitsOf(rows));
@@ -56,14 +76,14 @@ export function sourceOf(
     ...(can.drops ? { dropsFinishedRows: true } : {}),
     ...(can.many
       ? {
-          advanceMany: (runs: readonly (readonly number[])[], which: "last" | "every") => {
+          advanceMany: (runs: readonly (readonly number[])[], which: "last" | "every", tokens?: Int32Array) => {
             counts.many++;
             counts.tokens += runs.length * runs[0]!.length;
             if (runs.length !== rows.length || runs.some((run) => run.length !== runs[0]!.length))
               throw new Error("bad runs");
             const seen = runs.flatMap((run, i) => run.map((_, j) => [...rows[i]!, ...run.slice(0, j + 1)]));
             rows = rows.map((row, i) => [...row, ...runs[i]!]);
-            return Promise.resolve(logitsOf(which === "every" ? seen : rows));
+            return Promise.resolve(someOf(logitsOf(which === "every" ? seen : rows), tokens));
           },
         }
       : {}),

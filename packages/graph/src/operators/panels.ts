@@ -69,6 +69,22 @@ function scaledRows(bytes: Value, panels: QuantizedPanels): Value {
   return reshape(count === 1 ? y : transpose(y, [1, 0, 2]), [n, count * rows]);
 }
 
+/** x · Wᵀ for the panels `chosen` (int64 [p]) alone: x [n, in] → [n, p · rows of a panel]. Same numbers as of the whole product. */
+export function multiplySomePanels(x: Value, panels: QuantizedPanels, chosen: Value): Value {
+  const { bytes, scales } = byteRows(x);
+  const [n] = bytes.shape as readonly [Dim];
+  const [p] = chosen.shape as readonly [Dim];
+  const { rows, data, panelSums, panelScales } = panels;
+  const [some] = x.graph.node({
+    op: "MatMulInteger",
+    inputs: [bytes, gather(data, chosen)],
+    outputs: [{ dtype: "int32", shape: [p, n, rows] }],
+  });
+  const sums = sub(some!, middles(gather(panelSums, chosen)));
+  const scaled = mul(cast(sums, "float32"), gather(panelScales, chosen));
+  return mul(reshape(transpose(scaled, [1, 0, 2]), [n, `${p}*${rows}`]), scales);
+}
+
 /** The same for one row, whose panels lie one after the other as they are. */
 function scaledRow(sums: Value, { count, rows, rowSums, rowScales }: QuantizedPanels): Value {
   const row = reshape(sums, [1, count * rows]);

@@ -1,5 +1,6 @@
 import { PaliGemmaError } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
+import type { Target } from "../target.ts";
 import { formatShape, type Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedMatrix } from "../weights.ts";
 import { gatherPanels, multiplyPanels, panelsInBlocks } from "./panels.ts";
@@ -18,20 +19,34 @@ export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Valu
       `linear: ${formatShape(x.shape)} does not fit the weight ${weight.name} ${formatShape(weight.shape)}: ${x.shape.at(-1)} against ${input}`,
     );
   }
-  if (weight.panels && takesPanels(x.graph)) return multiplyPanels(x, weight.panels, bias);
+  return weight.panels && takesPanels(x.graph.target)
+    ? multiplyPanels(x, weight.panels, bias)
+    : multiplyBlocks(x, weight, bias, (part) => part, out);
+}
+
+/** The same in blocks, with what `pick` leaves of the rows of each part: so many. */
+export function multiplyBlocks(
+  x: Value,
+  weight: QuantizedMatrix,
+  bias: Value | undefined,
+  pick: (part: Value) => Value,
+  rows: number,
+): Value {
+  const [, input] = weight.shape;
   const { bits, blockSize, data, scales, zeroPoints } = blocksOf(weight);
+  const [b, scale, zero] = [pick(data), pick(scales), zeroPoints && pick(zeroPoints)];
   return x.graph.node({
     op: "MatMulNBits",
     domain: "com.microsoft",
-    inputs: [x, data, scales, ...(zeroPoints || bias ? [zeroPoints, undefined, bias] : [])],
+    inputs: [x, b, scale, ...(zero || bias ? [zero, undefined, bias] : [])],
     attributes: {
       K: { int: input },
-      N: { int: out },
+      N: { int: rows },
       bits: { int: bits },
       block_size: { int: blockSize },
       accuracy_level: { int: INTEGER_ARITHMETIC },
     },
-    outputs: [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), out] }],
+    outputs: [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), rows] }],
   })[0]!;
 }
 
@@ -39,7 +54,7 @@ export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Valu
 export function gatherQuantized(table: QuantizedMatrix, indices: Value): Value {
   const g = indices.graph;
   mustMultiply(g, table);
-  if (table.panels && takesPanels(g)) return gatherPanels(table.panels, indices);
+  if (table.panels && takesPanels(g.target)) return gatherPanels(table.panels, indices);
   const [, width] = table.shape;
   const { bits, blockSize, rowBytes, scales, zeroPoints } = blocksOf(table);
   const padded = Math.ceil(width / blockSize) * blockSize;
@@ -62,7 +77,8 @@ export function gatherQuantized(table: QuantizedMatrix, indices: Value): Value {
   return g.node({ op: "Slice", inputs: [found, start, end, axes], outputs: [{ dtype: "float32", shape }] })[0]!;
 }
 
-function takesPanels({ target }: Graph): boolean {
+/** True where the target multiplies whole rows as they lie, in panels. */
+export function takesPanels(target: Target): boolean {
   return target.fused.has("MatMulInteger");
 }
 
@@ -71,7 +87,8 @@ function blocksOf({ blocks, panels, name }: QuantizedMatrix): QuantizedBlocks {
   return blocks ?? panelsInBlocks(panels!, name);
 }
 
-function mustMultiply({ target }: Graph, weight: QuantizedMatrix): void {
+/** Throws `graph/quantized` where the target cannot multiply with quantised weights. */
+export function mustMultiply({ target }: Graph, weight: QuantizedMatrix): void {
   if (target.fused.has("MatMulNBits") && target.compute === "float32") return;
   throw new PaliGemmaError(
     "graph/quantized",
