@@ -87,8 +87,8 @@ export interface QuantizedPanels {
   readonly rows: number;
   /** int8 [count, in, rows] */
   readonly data: Value;
-  /** The same bytes [count, 1, in, rows], for rows that are multiplied one at a time. */
-  readonly apart: Value;
+  /** The same bytes [count, parts, 1, in / parts, rows], for rows that are multiplied one at a time. */
+  apart(parts: number): Value;
   /** The same bytes in one line. */
   readonly bytes: Value;
   /** float32 [out, 1] */
@@ -221,8 +221,8 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
         get data() {
           return value(data);
         },
-        get apart() {
-          return view(data, "apart", [count, 1, width, rows]);
+        apart(parts) {
+          return view(data, `${parts} parts`, [count, parts, 1, width / parts, rows]);
         },
         get bytes() {
           return view(data, "bytes", [count * width * rows]);

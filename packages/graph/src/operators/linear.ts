@@ -73,15 +73,15 @@ export function linear(x: Value, w: Weights, out: number, options: { readonly bi
 }
 
 /**
- * Several linear layers of one x, without bias. Of one row they are a single product where the checkpoint has their weights side by
+ * Several linear layers of one x, without bias. Of few rows they are a single product where the checkpoint has their weights side by
  * side: reading weights is all that takes time then, and every operator costs some microseconds. x [..., in] → [..., out] each.
  */
 export function linears(x: Value, w: Weights, outs: Readonly<Record<string, number>>): readonly Value[] {
   const [names, sizes] = [Object.keys(outs), Object.values(outs)];
   const input = x.shape.at(-1);
-  const oneRow = x.shape.length === 2 && x.shape[0] === 1 && typeof input === "number";
+  const fewRows = x.shape.length === 2 && x.graph.isFew(x.shape[0]!) && typeof input === "number";
   const shapes = sizes.map((out) => [out, input as number] as const);
-  const joined = oneRow
+  const joined = fewRows
     ? w.joined(
         names.map((name) => `${name}.weight`),
         shapes,
