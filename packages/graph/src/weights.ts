@@ -88,7 +88,7 @@ export interface QuantizedPanels {
   /** int8 [count, in, rows] */
   readonly data: Value;
   /** The same bytes [count, parts, 1, in / parts, rows], for rows that are multiplied one at a time. */
-  apart(parts: number): Value;
+  readonly apart: (parts: number) => Value;
   /** The same bytes in one line. */
   readonly bytes: Value;
   /** float32 [out, 1] */
@@ -221,9 +221,7 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
         get data() {
           return value(data);
         },
-        apart(parts) {
-          return view(data, `${parts} parts`, [count, parts, 1, width / parts, rows]);
-        },
+        apart: (parts) => view(data, `${parts} parts`, [count, parts, 1, width / parts, rows]),
         get bytes() {
           return view(data, "bytes", [count * width * rows]);
         },
