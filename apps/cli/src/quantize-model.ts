@@ -1,7 +1,7 @@
 import { parseConfig, releasedTensors } from "@paligemma/config";
 import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { openFiles } from "@paligemma/hub/node";
-import type { QuantizedDType } from "@paligemma/quantization";
+import type { QuantizedDType, VisionFormat } from "@paligemma/quantization";
 import { writeBundle, type BundleMatrix } from "@paligemma/quantization/node";
 import { calibrateWith } from "./calibration.ts";
 import { canonicalNames, matchTensors, openModel, type ModelFiles } from "@paligemma/weights";
@@ -15,7 +15,7 @@ export interface Quantization {
   readonly dtype: QuantizedDType;
   readonly blockSize?: number;
   readonly zeroPoints?: boolean;
-  readonly vision: "keep" | "int8" | "int4";
+  readonly vision: VisionFormat;
   /** Default: one per core. */
   readonly threads?: number;
   /** Pictures or training data to calibrate with. */

@@ -1,6 +1,7 @@
 import { PaliGemmaError, unknownKeys } from "@paligemma/core";
 import {
   canonicalNames,
+  castTensor,
   findQuantized,
   panelRows,
   type Checkpoint,
@@ -16,6 +17,12 @@ export type QuantizedDType = "int8" | "int4" | "mixed";
 /** All of them. */
 export const QUANTIZED_DTYPES: readonly QuantizedDType[] = ["int8", "int4", "mixed"];
 
+/** What SigLIP and the projector of a quantised checkpoint can be. */
+export type VisionFormat = "keep" | "float32" | "int8" | "int4";
+
+/** All of them. */
+export const VISION_FORMATS: readonly VisionFormat[] = ["keep", "float32", "int8", "int4"];
+
 /** How to quantise a checkpoint. */
 export interface QuantizeOptions {
   readonly dtype: QuantizedDType;
@@ -27,8 +34,11 @@ export interface QuantizeOptions {
   readonly blockSize?: number;
   /** Give each block a zero point of its own: larger and slower, for weights that lie to one side of 0. Default false. */
   readonly zeroPoints?: boolean;
-  /** What SigLIP and the projector become. Default "keep": as they are. */
-  readonly vision?: "keep" | "int8" | "int4";
+  /**
+   * What SigLIP and the projector become. Default "keep": as they are. "float32" has their numbers as a processor computes with them,
+   * which half precision is converted to each time that it is loaded: twice the bytes, there at once.
+   */
+  readonly vision?: VisionFormat;
   /** The output layer is the token table, and a copy of it is left out. Default true, as in every released checkpoint. */
   readonly tied?: boolean;
   /**
@@ -76,10 +86,14 @@ const PERCEPTRON = /^language_model\.model\.layers\.\d+\.mlp\.(?:gate|up|down)_p
 const VISION =
   /^(?:vision_tower\.vision_model\.encoder\.layers\.\d+\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])|multi_modal_projector\.linear)\.weight$/;
 
+const SEEING = /^(?:vision_tower|multi_modal_projector)\./;
+
 /** What becomes of one tensor of a checkpoint. */
 export interface PlannedTensor {
-  /** Under its released name. */
+  /** Under its released name; in the format that it is written in where it is not quantised. */
   readonly ref: TensorRef;
+  /** As the checkpoint has it, where that is another. */
+  readonly from?: TensorRef;
   /** Absent where it stays as it is. */
   readonly format?: QuantizedFormat;
   readonly moments?: Float32Array;
@@ -94,7 +108,11 @@ export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions)
     .filter(({ name }) => !(tied && name === HEAD))
     .map((ref): PlannedTensor => {
       const bits = bitsFor(ref.name, options);
-      if (bits === undefined) return { ref };
+      if (bits === undefined) {
+        const half = ref.dtype === "bfloat16" || ref.dtype === "float16";
+        const isCast = options.vision === "float32" && half && SEEING.test(ref.name);
+        return isCast ? { ref: castTensor(ref, "float32"), from: ref } : { ref };
+      }
       const own = ref.name === TABLE ? undefined : moments?.get(ref.name);
       if (own) checkMoments(ref, own);
       return {
@@ -144,7 +162,7 @@ function checkMoments({ name, shape }: TensorRef, moments: Float32Array): void {
 }
 
 function bitsFor(name: string, { dtype, vision = "keep" }: QuantizeOptions): QuantizedFormat["bits"] | undefined {
-  if (VISION.test(name)) return vision === "keep" ? undefined : vision === "int4" ? 4 : 8;
+  if (VISION.test(name)) return vision === "int4" ? 4 : vision === "int8" ? 8 : undefined;
   if (PERCEPTRON.test(name)) return dtype === "int8" ? 8 : 4;
   if (ATTENTION.test(name) || name === TABLE || name === HEAD) return dtype === "int4" ? 4 : 8;
   return undefined;
@@ -172,7 +190,7 @@ export function checkOptions(options: QuantizeOptions): void {
     ...among("dtype", dtype, QUANTIZED_DTYPES),
     ...among("blockSize", blockSize, [undefined, ...BLOCK_SIZES]),
     ...among("zeroPoints", zeroPoints, [undefined, true, false]),
-    ...among("vision", vision, ["keep", "int8", "int4"]),
+    ...among("vision", vision, VISION_FORMATS),
     ...among("tied", tied, [undefined, true, false]),
     ...(moments === undefined || moments instanceof Map ? [] : ["moments must be a Map of Float32Array by matrix"]),
   ];

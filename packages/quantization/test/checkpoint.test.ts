@@ -1,3 +1,4 @@
+import { toFloat32 } from "@paligemma/core";
 import { quantizeCheckpoint, type QuantizeOptions } from "@paligemma/quantization";
 import { checkpointOf, matchTensors, type Checkpoint } from "@paligemma/weights";
 import { describe, expect, it } from "vitest";
@@ -63,6 +64,21 @@ describe("quantizeCheckpoint", () => {
   it("mixed: perceptrons in 4 bits, the rest in 8; vision where it is asked for", () => {
     expect(made({ dtype: "mixed" })).toEqual({ embed_tokens: "8/144", q_proj: "8/144", down_proj: "4/64" });
     expect(made({ dtype: "int4", vision: "int8" })).toMatchObject({ fc2: "8/288", linear: "8/96", q_proj: "4/32" });
+  });
+
+  it("writes what the vision encoder has in half precision as float32 where that is asked for, and nothing else", async () => {
+    const given = checkpoint();
+    const { tensors, matrices } = quantizeCheckpoint(given, { dtype: "int8", vision: "float32" });
+    const written = checkpointOf(tensors);
+    const seeing = Object.keys(SHAPES).filter((name) => /^(vision|multi)/.test(name));
+    expect(seeing).toHaveLength(4);
+    for (const name of seeing) {
+      const [before, after] = [await given.read(name), await written.read(name)];
+      expect([after.dtype, after.shape]).toEqual(["float32", before.shape]);
+      expect(after.data).toEqual(toFloat32(before).data);
+    }
+    expect(matrices.map(({ name }) => name).filter((name) => seeing.includes(name))).toEqual([]);
+    expect(written.tensors.get(`${LAYER}.input_layernorm.weight`)!.dtype).toBe("bfloat16");
   });
 
   it("stands for the checkpoint that it was made from, in any spelling", () => {

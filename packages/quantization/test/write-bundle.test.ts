@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { toFloat32, viewAs } from "@paligemma/core";
 import { dequantizeMatrix } from "@paligemma/quantization";
 import { writeBundle } from "@paligemma/quantization/node";
 import { findQuantized } from "@paligemma/weights";
@@ -54,6 +55,33 @@ it("writes a folder like any other, and says what was done", async () => {
       relativeError: Number(made.matrices[0]!.relativeError.toPrecision(3)),
     },
   });
+});
+
+it("writes a vision encoder as float32, and goes on with it where it was stopped", async () => {
+  const name = "vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight";
+  const half = tensorOf(name, gaussian([1200, 1100], 3), "bfloat16");
+  await writeSafetensors(join(from, "model.safetensors"), [tensorOf(TABLE, table), half]);
+  const how = { dtype: "int8", vision: "float32" } as const;
+  const stop = new AbortController();
+  const stopped = writeBundle(join(folder, "to"), await folderFiles(from), {
+    ...how,
+    signal: stop.signal,
+    // One piece of the two that it is copied in is written.
+    onProgress: ({ done }) => done > 2 ** 22 && stop.abort(new Error("enough")),
+  });
+  await expect(stopped).rejects.toThrow(/enough/);
+  const reports: number[] = [];
+  await writeBundle(join(folder, "to"), await folderFiles(from), {
+    ...how,
+    onProgress: ({ done }) => reports.push(done),
+  });
+  expect(reports[0]).toBeGreaterThan(0);
+  const { dtype, shape, data } = await (await openCheckpoint(join(folder, "to"))).read(name);
+  expect([dtype, shape]).toEqual(["float32", [1200, 1100]]);
+  const bytes = await half.source.read(half.start, half.end);
+  expect(data).toEqual(
+    toFloat32({ dtype: "bfloat16", shape: [bytes.length / 2], data: viewAs("bfloat16", bytes) }).data,
+  );
 });
 
 it("writes over nothing", async () => {

@@ -1,5 +1,11 @@
 import { Option, type Command } from "commander";
-import { BLOCK_SIZES, QUANTIZED_DTYPES, type QuantizedDType } from "@paligemma/quantization";
+import {
+  BLOCK_SIZES,
+  QUANTIZED_DTYPES,
+  VISION_FORMATS,
+  type QuantizedDType,
+  type VisionFormat,
+} from "@paligemma/quantization";
 import { interruptible } from "../interruption.ts";
 import { plainCommand } from "../model-command.ts";
 import { wholeNumber } from "../numbers.ts";
@@ -12,7 +18,7 @@ interface QuantizeFlags {
   readonly out: string;
   readonly blockSize?: string;
   readonly zeroPoints?: boolean;
-  readonly vision: "keep" | "int8" | "int4";
+  readonly vision: VisionFormat;
   readonly threads?: number;
   readonly calibrate?: string;
   readonly calibrateLimit: number;
@@ -41,8 +47,11 @@ export function quantizeCommand(): Command {
     )
     .option("--zero-points", "give each block a zero point, for weights that lie to one side of 0")
     .addOption(
-      new Option("--vision <name>", "what the vision encoder becomes")
-        .choices(["keep", "int8", "int4"])
+      new Option(
+        "--vision <name>",
+        "what the vision encoder becomes; float32 is half precision, ready to be computed with",
+      )
+        .choices(VISION_FORMATS)
         .default("keep"),
     )
     .option("--calibrate <path>", "round for what the model meets in these pictures, or in this training data")

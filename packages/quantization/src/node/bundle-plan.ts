@@ -69,7 +69,7 @@ export function planBundle(checkpoint: Checkpoint, options: QuantizeOptions): Bu
     if (!format) pieces.push(...copies(ref, places.get(ref.name)!));
     else pieces.push(...rowPieces({ ref, format, moments, matrix: matrix++ }, places));
   }
-  const sources = planned.map(({ ref }) => ref);
+  const sources = planned.map(({ ref, from }) => from ?? ref);
   return { header, size, bytes: size - header.byteLength, pieces, matrices: plannedMatrices(planned), sources };
 }
 
