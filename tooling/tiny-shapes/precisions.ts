@@ -30,12 +30,12 @@ export const PRECISIONS: readonly {
   { name: "int4, vision int8", options: { dtype: "int4", vision: "int8" } },
 ];
 
-/** The embedded model as a bundle, and the bytes of its tensors. */
+/** The embedded model as a bundle, its vision encoder as small as it is in the checkpoint, and the bytes of its tensors. */
 export async function writePrecision(
   path: string,
   options: QuantizeOptions,
 ): Promise<{ readonly path: string; readonly bytes: number }> {
-  const { bytes } = await writeBundle(path, await folderFiles(folder), options);
+  const { bytes } = await writeBundle(path, await folderFiles(folder), { vision: "keep", ...options });
   return { path, bytes };
 }
 

@@ -18,10 +18,13 @@ export type QuantizedDType = "int8" | "int4" | "mixed";
 export const QUANTIZED_DTYPES: readonly QuantizedDType[] = ["int8", "int4", "mixed"];
 
 /** What SigLIP and the projector of a quantised checkpoint can be. */
-export type VisionFormat = "keep" | "float32" | "int8" | "int4";
+export type VisionFormat = "float32" | "keep" | "int8" | "int4";
 
 /** All of them. */
-export const VISION_FORMATS: readonly VisionFormat[] = ["keep", "float32", "int8", "int4"];
+export const VISION_FORMATS: readonly VisionFormat[] = ["float32", "keep", "int8", "int4"];
+
+/** What they are when nothing is said. */
+export const DEFAULT_VISION: VisionFormat = "float32";
 
 /** How to quantise a checkpoint. */
 export interface QuantizeOptions {
@@ -35,8 +38,8 @@ export interface QuantizeOptions {
   /** Give each block a zero point of its own: larger and slower, for weights that lie to one side of 0. Default false. */
   readonly zeroPoints?: boolean;
   /**
-   * What SigLIP and the projector become. Default "keep": as they are. "float32" has their numbers as a processor computes with them,
-   * which half precision is converted to each time that it is loaded: twice the bytes, there at once.
+   * What SigLIP and the projector become. Default "float32": the same numbers as a processor computes with them, there at once when the
+   * bundle is loaded. "keep" leaves half precision as it is: half the bytes, which every load has to convert.
    */
   readonly vision?: VisionFormat;
   /** The output layer is the token table, and a copy of it is left out. Default true, as in every released checkpoint. */
@@ -102,7 +105,7 @@ export interface PlannedTensor {
 /** What becomes of the tensors of a checkpoint, in its order. Throws as `quantizeCheckpoint` does. */
 export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions): readonly PlannedTensor[] {
   checkOptions(options);
-  const { tied = true, zeroPoints = false, moments } = options;
+  const { tied = true, zeroPoints = false, vision = DEFAULT_VISION, moments } = options;
   const named = canonicalNames(checkpoint);
   const planned = [...named.tensors.values()]
     .filter(({ name }) => !(tied && name === HEAD))
@@ -110,7 +113,7 @@ export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions)
       const bits = bitsFor(ref.name, options);
       if (bits === undefined) {
         const half = ref.dtype === "bfloat16" || ref.dtype === "float16";
-        const isCast = options.vision === "float32" && half && SEEING.test(ref.name);
+        const isCast = vision === "float32" && half && SEEING.test(ref.name);
         return isCast ? { ref: castTensor(ref, "float32"), from: ref } : { ref };
       }
       const own = ref.name === TABLE ? undefined : moments?.get(ref.name);
@@ -161,7 +164,7 @@ function checkMoments({ name, shape }: TensorRef, moments: Float32Array): void {
   );
 }
 
-function bitsFor(name: string, { dtype, vision = "keep" }: QuantizeOptions): QuantizedFormat["bits"] | undefined {
+function bitsFor(name: string, { dtype, vision }: QuantizeOptions): QuantizedFormat["bits"] | undefined {
   if (VISION.test(name)) return vision === "int4" ? 4 : vision === "int8" ? 8 : undefined;
   if (PERCEPTRON.test(name)) return dtype === "int8" ? 8 : 4;
   if (ATTENTION.test(name) || name === TABLE || name === HEAD) return dtype === "int4" ? 4 : 8;
@@ -180,7 +183,7 @@ function blockSizeFor({ shape }: TensorRef, bits: 4 | 8, options: QuantizeOption
 
 /** Throws `quantization/option`, listing every option that is unknown or cannot be meant. */
 export function checkOptions(options: QuantizeOptions): void {
-  const { dtype, blockSize, zeroPoints, vision = "keep", tied, moments } = options;
+  const { dtype, blockSize, zeroPoints, vision, tied, moments } = options;
   const among = (name: string, value: unknown, allowed: readonly unknown[]): string[] =>
     allowed.includes(value) ? [] : [`${name} is ${JSON.stringify(value)}, it may be ${allowed.join(", ")}`];
   const faults = [
@@ -190,7 +193,7 @@ export function checkOptions(options: QuantizeOptions): void {
     ...among("dtype", dtype, QUANTIZED_DTYPES),
     ...among("blockSize", blockSize, [undefined, ...BLOCK_SIZES]),
     ...among("zeroPoints", zeroPoints, [undefined, true, false]),
-    ...among("vision", vision, VISION_FORMATS),
+    ...among("vision", vision, [undefined, ...VISION_FORMATS]),
     ...among("tied", tied, [undefined, true, false]),
     ...(moments === undefined || moments instanceof Map ? [] : ["moments must be a Map of Float32Array by matrix"]),
   ];

@@ -1,4 +1,5 @@
 export {
+  DEFAULT_VISION,
   QUANTIZED_DTYPES,
   quantizeCheckpoint,
   VISION_FORMATS,

@@ -36,7 +36,7 @@ function made(options: QuantizeOptions, of = checkpoint()): Readonly<Record<stri
 describe("quantizeCheckpoint", () => {
   it("packs the decoder's matrices and leaves everything else as it is", () => {
     const given = checkpoint();
-    const { tensors } = quantizeCheckpoint(given, { dtype: "int8" });
+    const { tensors } = quantizeCheckpoint(given, { dtype: "int8", vision: "keep" });
     const kept = tensors.filter((ref) => given.tensors.get(ref.name) === ref).map(({ name }) => name);
     expect(kept).toEqual(Object.keys(SHAPES).filter((name) => !/embed_tokens|_proj\./.test(name)));
     expect(tensors.some(({ name }) => name === TABLE)).toBe(false);
@@ -66,9 +66,9 @@ describe("quantizeCheckpoint", () => {
     expect(made({ dtype: "int4", vision: "int8" })).toMatchObject({ fc2: "8/288", linear: "8/96", q_proj: "4/32" });
   });
 
-  it("writes what the vision encoder has in half precision as float32 where that is asked for, and nothing else", async () => {
+  it("writes what the vision encoder has in half precision as float32, and nothing else", async () => {
     const given = checkpoint();
-    const { tensors, matrices } = quantizeCheckpoint(given, { dtype: "int8", vision: "float32" });
+    const { tensors, matrices } = quantizeCheckpoint(given, { dtype: "int8" });
     const written = checkpointOf(tensors);
     const seeing = Object.keys(SHAPES).filter((name) => /^(vision|multi)/.test(name));
     expect(seeing).toHaveLength(4);

@@ -45,7 +45,7 @@ it("writes a folder like any other, and says what was done", async () => {
   expect(relativeError(table.data, back.data)).toBeLessThan(TOLERANCES["quantization/int8 weights"]);
   expect((await checkpoint.read(NORM)).data).toEqual(gaussian([96], 2).data);
   const { matrices, ...rest } = JSON.parse(await readFile(join(folder, "to/quantization.json"), "utf8"));
-  expect(rest).toEqual({ version: 1, dtype: "int8", vision: "keep", calibrated: false });
+  expect(rest).toEqual({ version: 1, dtype: "int8", vision: "float32", calibrated: false });
   expect(matrices).toEqual({
     [TABLE]: {
       shape: [300, 96],
@@ -61,7 +61,7 @@ it("writes a vision encoder as float32, and goes on with it where it was stopped
   const name = "vision_tower.vision_model.encoder.layers.0.mlp.fc1.weight";
   const half = tensorOf(name, gaussian([1200, 1100], 3), "bfloat16");
   await writeSafetensors(join(from, "model.safetensors"), [tensorOf(TABLE, table), half]);
-  const how = { dtype: "int8", vision: "float32" } as const;
+  const how = { dtype: "int8" } as const;
   const stop = new AbortController();
   const stopped = writeBundle(join(folder, "to"), await folderFiles(from), {
     ...how,

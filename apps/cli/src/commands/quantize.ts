@@ -1,6 +1,7 @@
 import { Option, type Command } from "commander";
 import {
   BLOCK_SIZES,
+  DEFAULT_VISION,
   QUANTIZED_DTYPES,
   VISION_FORMATS,
   type QuantizedDType,
@@ -49,10 +50,10 @@ export function quantizeCommand(): Command {
     .addOption(
       new Option(
         "--vision <name>",
-        "what the vision encoder becomes; float32 is half precision, ready to be computed with",
+        "what the vision encoder becomes; keep leaves half precision as it is, smaller and slower to load",
       )
         .choices(VISION_FORMATS)
-        .default("keep"),
+        .default(DEFAULT_VISION),
     )
     .option("--calibrate <path>", "round for what the model meets in these pictures, or in this training data")
     .option("--calibrate-limit <n>", "pictures or records that are looked at", wholeNumber(1), 64)

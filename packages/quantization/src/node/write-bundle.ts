@@ -4,7 +4,7 @@ import { PaliGemmaError, type OnProgress } from "@paligemma/core";
 import { LIMITS, openModel, type ByteSource, type ModelFiles } from "@paligemma/weights";
 import { withLock } from "@paligemma/weights/node";
 import { relativeError } from "../blocks.ts";
-import type { QuantizedMatrix, QuantizeOptions } from "../checkpoint.ts";
+import { DEFAULT_VISION, type QuantizedMatrix, type QuantizeOptions } from "../checkpoint.ts";
 import { planBundle, type BundlePlan } from "./bundle-plan.ts";
 import { keyOf, removeState, type ErrorSums } from "./bundle-state.ts";
 import { checkThreads, writeTensors } from "./write-tensors.ts";
@@ -97,7 +97,10 @@ async function finish(
   return { matrices, files: [...companions, "model.safetensors", "quantization.json"], bytes: plan.bytes };
 }
 
-function describe({ dtype, vision = "keep", moments }: QuantizeOptions, matrices: readonly BundleMatrix[]): string {
+function describe(
+  { dtype, vision = DEFAULT_VISION, moments }: QuantizeOptions,
+  matrices: readonly BundleMatrix[],
+): string {
   const rows = matrices.map(({ name, relativeError: error, ...row }) => [
     name,
     { ...row, relativeError: Number(error.toPrecision(3)) },
