@@ -28,7 +28,12 @@ interface Manifest {
 export function isCacheable(model: GraphModel): boolean {
   if (model.nodes.some(({ op }) => op === "MatMulNBits" || op.startsWith("MatMulInteger"))) return false;
   const refs = model.initializers.flatMap(({ ref }) => (ref ? [ref] : []));
-  return refs.some(({ dtype }) => isHalf(dtype)) && refs.every(({ source }) => source.path !== undefined);
+  const cast = new Set(model.nodes.flatMap(({ op, inputs }) => (op === "Cast" ? [inputs[0]] : [])));
+  // What rows are looked up in stays as it is, and a few vectors take no time.
+  const converts = model.initializers.some(
+    ({ name, dtype, shape, ref }) => ref && isHalf(dtype) && shape.length > 1 && cast.has(name),
+  );
+  return converts && refs.every(({ source }) => source.path !== undefined);
 }
 
 /** Name of the entry for a graph over files as they are now, compiled by this runtime on this kind of processor. */

@@ -120,6 +120,16 @@ test("float32 checkpoints, and weights that are in no file, need none", async ()
   await expect(readdir(cacheFolder)).rejects.toThrow("ENOENT");
 });
 
+test("a table that rows are looked up in stays as it is, and needs none", async () => {
+  const checkpoint = await table("model.safetensors");
+  const model = buildGraph("lookup", backend.target, (g) => {
+    const w = checkpointWeights(g, checkpoint);
+    return { y: cast(gather(w.stored("weight", [ROWS, WIDTH]), g.input("ids", "int64", ["n"])), "float32") };
+  });
+  await result(backend, model);
+  expect(await readdir(cacheFolder).catch(() => [])).toEqual([]);
+});
+
 test("an aborted compile leaves nothing behind", async () => {
   const model = tied(await table("model.safetensors"));
   const controller = new AbortController();
