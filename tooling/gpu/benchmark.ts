@@ -89,6 +89,12 @@ const chosen: number[] = [];
 // Of a step, on average, what did not pass inside of the runtime: messages between threads, bookkeeping. Of tokens that are read
 // one by one, and of those of an answer that is read whole.
 let [streamed, collected] = [0, 0];
+const outsideOfRuns = async (work: () => Promise<unknown>): Promise<number> => {
+  const { runMilliseconds: before } = await backend.stats();
+  const [, all] = await timed(work);
+  const { runMilliseconds: after } = await backend.stats();
+  return (all - (after - before)) / Math.max(1, tokens - 1);
+};
 let firstStep = 0;
 const prefill = async (): ReturnType<typeof model.start> => {
   const [state, milliseconds] = await timed(() =>
@@ -113,24 +119,18 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   // Nothing else happens in this thread meanwhile: a timer would take its turns from the two threads that multiply.
   using state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 });
   await state.advanceGreedy(1, []);
-  const { runMilliseconds: before } = await backend.stats();
-  const [, all] = await timed(async () => {
+  streamed = await outsideOfRuns(async () => {
     for (let i = 1; i < tokens; i++) {
       const [next, took] = await timed(() => state.advanceGreedy(1, [], tokens - 1 - i));
       steps.push(took);
       if (i < 8) chosen.push(next[0]![0]!);
     }
   });
-  const { runMilliseconds: after } = await backend.stats();
-  streamed = (all - (after - before)) / Math.max(1, tokens - 1);
 }
 {
   using state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 });
   await state.advanceGreedy(1, []);
-  const { runMilliseconds: before } = await backend.stats();
-  const [, all] = await timed(() => state.advanceGreedy(tokens - 1, []));
-  const { runMilliseconds: after } = await backend.stats();
-  collected = (all - (after - before)) / Math.max(1, tokens - 1);
+  collected = await outsideOfRuns(() => state.advanceGreedy(tokens - 1, []));
 }
 // Tokens that are chosen outside of the model: by the scores of all, and of as many as there are locations, as constraints ask for them.
 const locations = Int32Array.from({ length: 1024 }, (_, i) => config.text.vocabSize - 1152 + i);

@@ -1,4 +1,5 @@
 import type { Choices } from "@paligemma/graph";
+import type { Scores } from "./state.ts";
 
 /** Share of the output layer from which on all of it is computed: what is picked out of it is copied first. */
 const MOST = 1 / 8;
@@ -26,10 +27,7 @@ export function columnsOf(tokens: Int32Array, chosen: readonly number[], { perCh
 }
 
 /** Scores [rows, vocabulary] with these columns alone. */
-export function pickColumns(
-  { data, rows, vocabulary }: { readonly data: Float32Array; readonly rows: number; readonly vocabulary: number },
-  columns: Int32Array,
-): { readonly data: Float32Array; readonly rows: number; readonly vocabulary: number } {
+export function pickColumns({ data, rows, vocabulary }: Scores, columns: Int32Array): Scores {
   const picked = new Float32Array(rows * columns.length);
   for (let row = 0; row < rows; row++)
     for (let i = 0; i < columns.length; i++) picked[row * columns.length + i] = data[row * vocabulary + columns[i]!]!;

@@ -272,7 +272,7 @@ export class DecoderState implements TextState {
       const first = await this.#ahead?.next();
       if (first) return this.#chosenBy(first, pending);
     }
-    return this.#chosenBy(await this.#ask(this.#place, pending, rows, "next"), pending);
+    return this.#chosenBy(await this.#ask(pending, rows, "next"), pending);
   }
 
   #letGo(): void {
@@ -287,13 +287,17 @@ export class DecoderState implements TextState {
   }
 
   /** Runs what is pending and hands out the logits of the asked rows. */
-  async #run(asked: readonly number[]): Promise<RunResult> {
+  #run(asked: readonly number[]): Promise<RunResult> {
+    return this.#runPending((pending) => this.#ask(pending, asked, "logits"));
+  }
+
+  async #runPending(run: (pending: Pending) => Promise<RunResult>): Promise<RunResult> {
     this.#check();
     this.#signal?.throwIfAborted();
     this.#letGo();
     const pending = this.#pending;
     await this.#makeRoom();
-    const result = await this.#ask(this.#place, pending, asked, "logits");
+    const result = await run(pending);
     this.#countIn(pending);
     return result;
   }
@@ -316,10 +320,9 @@ export class DecoderState implements TextState {
     return { cache: this.#cache, length };
   }
 
-  /** The run that takes tokens in after `place`, for which there is room in the cache. */
-  async #ask(place: Place, tokens: Tokens, asked: readonly number[], output: "logits" | "next"): Promise<RunResult> {
-    const session = await this.#sessionFor(tokens, asked);
-    return await this.#begin(session, place, tokens, asked, { host: [output] });
+  /** The run that takes tokens in, for which there is room in the cache. */
+  async #ask(tokens: Tokens, asked: readonly number[], output: "logits" | "next"): Promise<RunResult> {
+    return await this.#begin(await this.#sessionFor(tokens, asked), tokens, asked, { host: [output] });
   }
 
   #sessionFor({ ids, prompt }: Tokens, asked: readonly number[]): Session | Promise<Session> {
@@ -328,11 +331,12 @@ export class DecoderState implements TextState {
 
   #begin(
     session: Session,
-    place: Place,
     tokens: Tokens,
     asked: readonly number[],
-    { host = [], into = {}, ...feeds }: Pick<RunOptions, "host" | "into"> & { readonly scored_rows?: NdArray } = {},
+    { host = [], into = {} }: Pick<RunOptions, "host" | "into">,
+    feeds: Readonly<Record<string, NdArray>> = {},
   ): Promise<RunResult> {
+    const place = this.#place;
     const start = place.valid[0]!.length;
     const present = this.#cache!.present(start, start + tokens.ids[0]!.length);
     const all = { ...stepFeeds(this.#parts, this.#cache!, place, tokens, asked), ...this.#weights, ...feeds };
@@ -344,25 +348,21 @@ export class DecoderState implements TextState {
   }
 
   /** Runs what is pending, and scores what is chosen after the last token of each row. */
-  async #runSome({ session: head }: SomeScores, chosen: readonly number[]): Promise<RunResult> {
-    this.#check();
-    this.#signal?.throwIfAborted();
-    this.#letGo();
-    const pending = this.#pending;
+  #runSome({ session: head }: SomeScores, chosen: readonly number[]): Promise<RunResult> {
     const asked = this.#lastRows();
-    await this.#makeRoom();
-    const session = await this.#sessionFor(pending, asked);
-    const hidden = await this.#hiddenFor(asked.length);
-    // Asked for at once; the second finds what the first wrote.
-    const [, scores] = await Promise.all([
-      this.#begin(session, this.#place, pending, asked, { into: { hidden }, scored_rows: int64([0], []) }),
-      head.run(
-        { hidden, chosen: int64([chosen.length], chosen) },
-        { host: ["scores"], ...(this.#signal && { signal: this.#signal }) },
-      ),
-    ]);
-    this.#countIn(pending);
-    return scores;
+    return this.#runPending(async (pending) => {
+      const session = await this.#sessionFor(pending, asked);
+      const hidden = await this.#hiddenFor(asked.length);
+      // Asked for at once; the second finds what the first wrote.
+      const [, scores] = await Promise.all([
+        this.#begin(session, pending, asked, { into: { hidden } }, { scored_rows: int64([0], []) }),
+        head.run(
+          { hidden, chosen: int64([chosen.length], chosen) },
+          { host: ["scores"], ...(this.#signal && { signal: this.#signal }) },
+        ),
+      ]);
+      return scores;
+    });
   }
 
   /** A place for what comes of the last layer, of so many rows. */

@@ -58,23 +58,20 @@ export async function stepsAhead(
     mask: stepMasks(masks),
     ...(hasWindow(config) && { sliding_mask: stepMasks({ ...masks, window: config.slidingWindow }) }),
   };
-  const names = Object.keys(arrays);
-  // Asked for at once: each answer would be another turn of both threads.
-  const uploads = await Promise.allSettled(names.map((name) => backend.upload(arrays[name]!)));
   const made: Record<string, Tensor> = {};
-  uploads.forEach((upload, i) => upload.status === "fulfilled" && (made[names[i]!] = upload.value));
   const free = (): void => Object.values(made).forEach((tensor) => tensor.dispose());
-  const failed = uploads.find((upload) => upload.status === "rejected");
-  if (failed) {
+  try {
+    for (const [name, array] of Object.entries(arrays)) made[name] = await backend.upload(array);
+  } catch (error) {
     free();
-    throw failed.reason;
+    throw error;
   }
   const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, 1)]));
   // The cache is the same for every step: what no step has written yet is masked.
   const feeds = { ...first, ...cache.past(past + times - 1), ...weights, ...moving };
   const results = session.repeat(takenBy(session, feeds), {
     times,
-    together: Math.min(together, times),
+    together,
     host: ["next"],
     into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(1, 2) },
     moves: [...Object.keys(moving), "next", ...cacheNames(config).map((name) => `present.${name}`)],

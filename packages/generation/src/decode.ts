@@ -25,6 +25,8 @@ interface Decoding {
   readonly choose: Choose;
   /** True when the constraint alone decides what may follow, so that a forced token needs no scores. */
   readonly forces: boolean;
+  /** True when scores of allowed tokens alone are enough, and the source has them. */
+  readonly asksSome: boolean;
   readonly feed: Feed;
   readonly now: () => number;
   readonly events: StreamEvent[];
@@ -40,10 +42,12 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
   checkTokenIds(bound, first.vocabulary);
   const transforms = transformsOf(bound);
   const rows = createRows(bound);
+  const forces = transforms.before.length === 0;
   const d: Decoding = {
     plan: bound,
     choose: createChoose(bound, transforms, first.vocabulary),
-    forces: transforms.before.length === 0,
+    forces,
+    asksSome: forces && !bound.scores && source.logitsOf !== undefined,
     feed: createFeed(source, rows, bound),
     now: () => plan.clock() - started,
     events: [],
@@ -80,8 +84,8 @@ export async function* decode(source: LogitsSource, plan: Plan): AsyncGenerator<
 }
 
 /** All tokens that constraints allow after what is known of these rows, ascending; undefined where others are looked at as well, or many. */
-function tokensAfter({ plan, forces }: Decoding, live: readonly Row[]): Int32Array | undefined {
-  if (!forces || plan.scores) return undefined;
+function tokensAfter({ plan, asksSome }: Decoding, live: readonly Row[]): Int32Array | undefined {
+  if (!asksSome) return undefined;
   const sets: TokenSet[] = [];
   let size = 0;
   for (const { state, view } of live) {

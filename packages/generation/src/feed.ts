@@ -23,7 +23,7 @@ export interface Feed {
   readonly runs: number;
   /** True when wrong drafts can be taken back. */
   readonly canGuess: boolean;
-  /** With `tokens`, nothing but these may follow after what is known of any row, and there are no guesses among the drafts. */
+  /** With `tokens`, of a source that has `logitsOf`, nothing but these may follow after what is known of any row. */
   step(live: readonly Row[], drafts: readonly (readonly number[])[], tokens?: Int32Array): Promise<Fed>;
   /** Takes back what was fed after the first `count` tokens of the last step. */
   keep(count: number): Promise<void>;
@@ -72,8 +72,8 @@ export function createFeed(source: LogitsSource, rows: readonly Row[], plan: Bou
         kept !== undefined || source.advanceMany === undefined ? 1 : Math.min(...full.map((run) => run.length));
       const every = length > 1 && known.some((count) => count < length);
       if (every) length = Math.min(length, MAX_SCORED_RUN);
-      // Of rows that know more than others, some positions have another token to follow.
-      const some = every || source.logitsOf === undefined ? undefined : tokens;
+      // After a guess something else may follow.
+      const some = every ? undefined : tokens;
       let logits: Logits | undefined;
       const runOf = new Map(live.map((row, i) => [row, full[i]!.slice(0, length)]));
       if (length === 1) {

@@ -89,7 +89,8 @@ const PERCEPTRON = /^language_model\.model\.layers\.\d+\.mlp\.(?:gate|up|down)_p
 const VISION =
   /^(?:vision_tower\.vision_model\.encoder\.layers\.\d+\.(?:self_attn\.(?:[qkv]|out)_proj|mlp\.fc[12])|multi_modal_projector\.linear)\.weight$/;
 
-const SEEING = /^(?:vision_tower|multi_modal_projector)\./;
+/** All that SigLIP and the projector have, vectors included. */
+const OF_VISION = /^(?:vision_tower|multi_modal_projector)\./;
 
 /** What becomes of one tensor of a checkpoint. */
 export interface PlannedTensor {
@@ -113,7 +114,7 @@ export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions)
       const bits = bitsFor(ref.name, options);
       if (bits === undefined) {
         const half = ref.dtype === "bfloat16" || ref.dtype === "float16";
-        const isCast = vision === "float32" && half && SEEING.test(ref.name);
+        const isCast = vision === "float32" && half && OF_VISION.test(ref.name);
         return isCast ? { ref: castTensor(ref, "float32"), from: ref } : { ref };
       }
       const own = ref.name === TABLE ? undefined : moments?.get(ref.name);

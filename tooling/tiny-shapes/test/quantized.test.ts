@@ -62,11 +62,8 @@ it("int8: a few answers at once, and beams, are those that each has alone", asyn
       expect(Math.abs(together[i]!.score! - alone.score!)).toBeLessThan(TOLERANCES["quantization/batched scores"]);
     }
   }
-  const { image, prompt } = {
-    image: new URL(`../evaluation/${scenes[0]!.file}`, import.meta.url),
-    prompt: "caption en",
-  };
-  const beams = await model.generate({ image, prompt }, { numBeams: 3 });
+  const image = new URL(`../evaluation/${scenes[0]!.file}`, import.meta.url);
+  const beams = await model.generate({ image, prompt: "caption en" }, { numBeams: 3 });
   expect(beams.stoppedBy).toBe("eos");
 }, 300_000);
 

@@ -25,12 +25,25 @@ export function multiplyPanels(x: Value, panels: QuantizedPanels, bias: Value | 
 }
 
 /** Σ byte · q: int32 [count, n, rows of a panel]. */
-function products(bytes: Value, { count, rows, data }: QuantizedPanels): Value {
+function products(bytes: Value, { data }: Pick<QuantizedPanels, "data">): Value {
+  const [count, , rows] = data.shape as readonly [Dim, number, number];
   return bytes.graph.node({
     op: "MatMulInteger",
     inputs: [bytes, data],
     outputs: [{ dtype: "int32", shape: [count, bytes.shape[0]!, rows] }],
   })[0]!;
+}
+
+/** Such products without what stands for 0, times the weight's scales. */
+function scaled(sums: Value, { panelSums, panelScales }: Pick<QuantizedPanels, "panelSums" | "panelScales">): Value {
+  return mul(cast(sub(sums, middles(panelSums)), "float32"), panelScales);
+}
+
+/** [count, n, rows of a panel] → [n, out] */
+function sideBySide(y: Value): Value {
+  const [count, n, rows] = y.shape as readonly [Dim, Dim, number];
+  const out = typeof count === "number" ? count * rows : `${count}*${rows}`;
+  return reshape(count === 1 ? y : transpose(y, [1, 0, 2]), [n, out]);
 }
 
 /** Inputs of a panel that stay in a processor's cache while few rows are multiplied with them: 2048 · 128 bytes. */
@@ -50,15 +63,14 @@ function productsRowByRow(bytes: Value, { count, rows, apart }: QuantizedPanels)
     inputs: [cut, apart(parts)],
     outputs: [{ dtype: "int32", shape: [count, parts, n, 1, rows] }],
   })[0]!;
-  if (parts === 1) return reshape(sums, [count, n, rows]);
   const shape = [count, n, rows];
-  const whole = g.node({
+  if (parts === 1) return reshape(sums, shape);
+  return g.node({
     op: "ReduceSum",
     inputs: [sums, integers(g, [1, 3])],
     attributes: { keepdims: { int: 0 } },
     outputs: [{ dtype: "int32", shape }],
-  });
-  return whole[0]!;
+  })[0]!;
 }
 
 /**
@@ -67,36 +79,28 @@ function productsRowByRow(bytes: Value, { count, rows, apart }: QuantizedPanels)
  */
 function scaledRows(bytes: Value, panels: QuantizedPanels): Value {
   const { graph: g } = bytes;
-  const { count, rows, panelSums, panelScales } = panels;
   const n = bytes.shape[0]!;
-  const scaled = (sums: Value): Value => mul(cast(sub(sums, middles(panelSums)), "float32"), panelScales);
-  const y = g.isFew(n)
-    ? scaled(productsRowByRow(bytes, panels))
-    : g.isMany(n)
-      ? g.node({
-          op: "MatMulIntegerToFloat",
-          domain: "com.microsoft",
-          inputs: [bytes, panels.data, scalar(g, 1), panelScales, middle(g)],
-          outputs: [{ dtype: "float32", shape: [count, n, rows] }],
-        })[0]!
-      : scaled(products(bytes, panels));
-  return reshape(count === 1 ? y : transpose(y, [1, 0, 2]), [n, count * rows]);
+  if (g.isFew(n)) return sideBySide(scaled(productsRowByRow(bytes, panels), panels));
+  if (!g.isMany(n)) return sideBySide(scaled(products(bytes, panels), panels));
+  const { count, rows, data, panelScales } = panels;
+  const [y] = g.node({
+    op: "MatMulIntegerToFloat",
+    domain: "com.microsoft",
+    inputs: [bytes, data, scalar(g, 1), panelScales, middle(g)],
+    outputs: [{ dtype: "float32", shape: [count, n, rows] }],
+  });
+  return sideBySide(y!);
 }
 
 /** x · Wᵀ for the panels `chosen` (int64 [p]) alone: x [n, in] → [n, p · rows of a panel]. Same numbers as of the whole product. */
 export function multiplySomePanels(x: Value, panels: QuantizedPanels, chosen: Value): Value {
   const { bytes, scales } = byteRows(x);
-  const [n] = bytes.shape as readonly [Dim];
-  const [p] = chosen.shape as readonly [Dim];
-  const { rows, data, panelSums, panelScales } = panels;
-  const [some] = x.graph.node({
-    op: "MatMulInteger",
-    inputs: [bytes, gather(data, chosen)],
-    outputs: [{ dtype: "int32", shape: [p, n, rows] }],
-  });
-  const sums = sub(some!, middles(gather(panelSums, chosen)));
-  const scaled = mul(cast(sums, "float32"), gather(panelScales, chosen));
-  return mul(reshape(transpose(scaled, [1, 0, 2]), [n, `${p}*${rows}`]), scales);
+  const some = {
+    data: gather(panels.data, chosen),
+    panelSums: gather(panels.panelSums, chosen),
+    panelScales: gather(panels.panelScales, chosen),
+  };
+  return mul(sideBySide(scaled(products(bytes, some), some)), scales);
 }
 
 /** The same for one row, whose panels lie one after the other as they are. */
