@@ -65,7 +65,7 @@ export interface QuantizedMatrix {
 
 /** A checkpoint to be written; nothing was read yet. */
 export interface QuantizedCheckpoint {
-  /** All tensors: matrices in their parts, everything else as it was. */
+  /** All tensors: matrices in their parts, everything else with the numbers that it had. */
   readonly tensors: readonly TensorRef[];
   readonly matrices: readonly QuantizedMatrix[];
 }

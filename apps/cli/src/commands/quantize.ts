@@ -89,7 +89,7 @@ function show({ out, bytes, bytesBefore, matrices }: Quantized): string {
     .filter(({ count }) => count > 0);
   return [
     `${out}: ${megabytes(bytes)} of tensors, before ${megabytes(bytesBefore)}`,
-    `${counts.map(({ bits, count }) => `${count} matrices in ${bits} bits`).join(", ")}; everything else as it was`,
+    `${counts.map(({ bits, count }) => `${count} matrices in ${bits} bits`).join(", ")}; all other numbers as they were`,
     `largest relative error ${worst.relativeError.toPrecision(2)}, of ${worst.name}`,
   ].join("\n");
 }
