@@ -1,4 +1,4 @@
-import type { CompileOptions, Session, Tensor } from "@paligemma/backend";
+import type { CompileOptions, Panels, Session, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
@@ -6,6 +6,7 @@ import { compileGraph } from "./compile.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
 import type { GraphProfile } from "./profile.ts";
+import { NodePanels } from "./panels.ts";
 import { NodeSession } from "./session.ts";
 import type { NodeBackend, NodeBackendStats } from "./stats.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
@@ -14,6 +15,7 @@ import { NodeTensor, slotsOf } from "./tensor.ts";
 export class WorkerBackend implements NodeBackend {
   readonly name: string;
   readonly target: Target;
+  readonly panels?: (shape: readonly [number, number]) => Promise<Panels>;
   readonly #link: WorkerLink;
   readonly #options: NodeBackendOptions;
   /** Names of sessions whose profile was not read yet. */
@@ -26,6 +28,11 @@ export class WorkerBackend implements NodeBackend {
     this.target = target ?? (device === "cuda" ? CUDA : CPU);
     this.#link = link;
     this.#options = options;
+    if (this.target.fused.has("MatMulInteger"))
+      this.panels = async (shape) => {
+        link.mustBeOpen();
+        return await NodePanels.create(link, shape);
+      };
   }
 
   compile(model: GraphModel, options: CompileOptions = {}): Promise<Session> {

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { allocate, viewAs } from "@paligemma/core";
 import type * as Runtime from "onnxruntime-node";
+import { PanelMemory } from "./panel-memory.ts";
 import { prepareRun, type Compiled, type Data, type Prepared } from "./prepare-run.ts";
 import {
   type CompileRequest,
@@ -42,6 +43,8 @@ export class Executor {
   #running = 0;
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
+  /** Panels, by the tensor of their data. */
+  readonly #panels = new Map<number, PanelMemory>();
   /** What repeated runs are given, from the first to the last. */
   readonly #repeated = new WeakMap<RepeatRequest, Prepared>();
 
@@ -72,6 +75,16 @@ export class Executor {
       case "copy":
         this.#copy(request);
         return done(request.id);
+      case "panels": {
+        const panels = new PanelMemory(request.panels, request.width, request.rows);
+        this.#panels.set(request.data, panels);
+        this.#tensors.set(request.data, panels.data);
+        this.#tensors.set(request.scales, panels.scales);
+        return done(request.id);
+      }
+      case "requantize":
+        this.#panelsOf(request.data).fill(request.from);
+        return done(request.id);
       case "release": {
         const session = this.#sessions.get(request.session);
         this.#sessions.delete(request.session);
@@ -82,6 +95,7 @@ export class Executor {
         return { reply: await this.#profile(request), move: [] };
       case "free":
         this.#tensors.delete(request.tensor);
+        this.#panels.delete(request.tensor);
         return undefined;
       case "count":
         return { reply: this.#count(request.id), move: [] };
@@ -107,6 +121,7 @@ export class Executor {
   /** Frees all sessions and tensors. */
   async close(): Promise<void> {
     this.#tensors.clear();
+    this.#panels.clear();
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     for (const session of sessions) await release(session);
@@ -182,6 +197,12 @@ export class Executor {
 
   #window(tensor: number, start: number, slots: number): Data {
     return this.#data(tensor).subarray(start, start + slots);
+  }
+
+  #panelsOf(tensor: number): PanelMemory {
+    const panels = this.#panels.get(tensor);
+    if (!panels) throw new Error(`there are no panels in tensor ${tensor}`);
+    return panels;
   }
 
   #data(tensor: number): Data {

@@ -1,4 +1,5 @@
 import type { DType } from "@paligemma/core";
+import type { BlocksInFile } from "./panel-memory.ts";
 import type { GraphProfile } from "./profile.ts";
 import type { ResultRing } from "./result-ring.ts";
 
@@ -66,6 +67,17 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly ring?: ResultRing;
 }
 
+/** Room for a matrix in panels: both become tensors of the store, whose memory `requantize` writes to. */
+export interface PanelsRequest {
+  readonly kind: "panels";
+  readonly id: number;
+  readonly data: number;
+  readonly scales: number;
+  readonly panels: number;
+  readonly width: number;
+  readonly rows: number;
+}
+
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */
 export type Request =
   | CompileRequest
@@ -93,6 +105,9 @@ export type Request =
       readonly slots: number;
     }
   | CopyRequest
+  | PanelsRequest
+  /** Unpacks a matrix of a file into the panels whose data is this tensor. */
+  | { readonly kind: "requantize"; readonly id: number; readonly data: number; readonly from: BlocksInFile }
   | { readonly kind: "release"; readonly id: number; readonly session: number }
   | { readonly kind: "free"; readonly tensor: number }
   /** Ends the profile of a session, and asks for it. */
@@ -117,7 +132,7 @@ export interface CopyRequest {
 
 /** An error on its way between threads. */
 export interface Fault {
-  readonly code: "backend/compile" | "backend/run" | "backend/memory" | "backend/worker";
+  readonly code: "backend/compile" | "backend/run" | "backend/memory" | "backend/changed" | "backend/worker";
   readonly text: string;
 }
 
@@ -167,4 +182,4 @@ export interface WorkerData {
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */
-export const PROTOCOL = 8;
+export const PROTOCOL = 9;

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type * as Runtime from "onnxruntime-node";
 import { Executor } from "./executor.ts";
+import { FileChanged } from "./panel-memory.ts";
 import {
   BUSY,
   PROTOCOL,
@@ -81,7 +82,8 @@ function end(): void {
 
 function faultOf(request: Request, error: unknown): Fault {
   const text = error instanceof Error ? error.message : String(error);
-  if (error instanceof RangeError && /allocation|array length/i.test(text)) return { code: "backend/memory", text };
+  if (error instanceof FileChanged) return { code: "backend/changed", text };
+  if (error instanceof RangeError && /allocat|array length/i.test(text)) return { code: "backend/memory", text };
   if (/bad_alloc|failed to allocate memory/i.test(text)) return { code: "backend/memory", text };
   if (request.kind === "compile") return { code: "backend/compile", text };
   if (request.kind === "run") return { code: "backend/run", text };

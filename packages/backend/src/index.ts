@@ -1,9 +1,12 @@
 export {
   isTensor,
+  requantizable,
+  rowsOfPanels,
   type Backend,
   type CompileOptions,
   type CreateBackend,
   type Feeds,
+  type Panels,
   type RepeatOptions,
   type RunOptions,
   type RunResult,

@@ -15,8 +15,11 @@ export { formatShape, sameShape, type Dim, type Shape, type Value, type ValueTyp
 export { CPU, CPU_WITHOUT_PANELS, CUDA, WASM, WEBGPU, type FusedOperator, type Target } from "./target.ts";
 export {
   ADAPTER_INPUT,
+  FED_INPUT,
+  FED_SCALES,
   checkpointWeights,
   declaredWeights,
+  fedWeights,
   type AdapterSlots,
   type LowRank,
   type QuantizedMatrix,

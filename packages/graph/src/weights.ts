@@ -289,6 +289,66 @@ export function tensorLike(x: Value, w: Weights, name: string, shape: readonly n
   return x.dtype === x.graph.target.compute ? w.tensor(name, shape) : cast(w.stored(name, shape), x.dtype);
 }
 
+/** What the names of weights that are fed with every run begin with. */
+export const FED_INPUT = "weight:";
+/** What the names of their scales end with. */
+export const FED_SCALES = ":scales";
+
+/**
+ * Weights that are fed with every run, for a graph that does for many layers: inputs `weight:{name}`, in the arithmetic format. Matrices
+ * are bytes in panels, int8 [panels, in, rows of a panel] with `weight:{name}:scales` float32 [panels, 1, rows of a panel], and only for
+ * dimensions that are many. `rowsOfPanel` says how many rows a panel of a matrix [out, in] has.
+ */
+export function fedWeights(graph: Graph, rowsOfPanel: (shape: readonly [number, number]) => number): Weights {
+  const inputs = new Map<string, Value>();
+  function input(name: string, dtype: DType, shape: readonly number[]): Value {
+    const known = inputs.get(name) ?? graph.input(`${FED_INPUT}${name}`, dtype, shape);
+    inputs.set(name, known);
+    return known;
+  }
+  const whole = (name: string, shape: readonly number[]): Value => input(name, graph.target.compute, shape);
+  function quantized(name: string, shape: readonly [number, number]): QuantizedMatrix {
+    const rows = rowsOfPanel(shape);
+    const count = shape[0] / rows;
+    const absent = (): never => {
+      throw new PaliGemmaError("graph/quantized", `${name} is fed with every run, and multiplies many rows only`);
+    };
+    return {
+      shape,
+      name,
+      blocks: undefined,
+      panels: {
+        count,
+        rows,
+        get data() {
+          return input(name, "int8", [count, shape[1], rows]);
+        },
+        get panelScales() {
+          return input(`${name}${FED_SCALES}`, "float32", [count, 1, rows]);
+        },
+        apart: absent,
+        get bytes() {
+          return absent();
+        },
+        get scales() {
+          return absent();
+        },
+        get panelSums() {
+          return absent();
+        },
+        get rowScales() {
+          return absent();
+        },
+        get rowSums() {
+          return absent();
+        },
+      },
+    };
+  }
+  const nothing = (): undefined => undefined;
+  return scope(graph, "", whole, () => true, quantized, nothing, nothing);
+}
+
 /** Weights that are only declared: the graph then lists which tensors, of what shapes, a checkpoint must have. */
 export function declaredWeights(graph: Graph, dtype: DType = "float32"): Weights {
   return scope(

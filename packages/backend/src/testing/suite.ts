@@ -7,6 +7,7 @@ import { BACKEND_TOLERANCES, type BackendTolerances, type Bench, type MakeSource
 import { convolutionTests } from "./convolutions.ts";
 import { errorTests } from "./errors.ts";
 import { operatorTests } from "./operators.ts";
+import { panelTests } from "./panels.ts";
 import { runTests } from "./runs.ts";
 import { tensorTests } from "./tensors.ts";
 import { weightTests } from "./weights.ts";
@@ -84,6 +85,9 @@ export function testBackend(create: () => Promise<Backend>, options: BackendSuit
     });
     describe("tensors", () => {
       tensorTests(bench);
+    });
+    describe("panels", () => {
+      panelTests(bench);
     });
     describe("errors", () => {
       errorTests(bench);

@@ -1,0 +1,161 @@
+;; Matrices in blocks of 4 bits become panels of bytes with one scale for each row; requantizer.ts drives it.
+;;
+;; Of 8 rows at a time, 16 bytes of each: every 4-bit number is looked up among the 16 values that its block can have, and the
+;; rows are turned into columns, since a panel has its rows side by side.
+(module
+  (memory (import "requantize" "memory") 1)
+
+  ;; The values of a block at $at: the numbers −8 to 7 times $factor, rounded to the nearest, of two the even one.
+  (func $values (param $at i32) (param $factor f32)
+    (local $factors v128)
+    (local.set $factors (f32x4.splat (local.get $factor)))
+    (v128.store (local.get $at)
+      (i8x16.narrow_i16x8_s
+        (i16x8.narrow_i32x4_s
+          (i32x4.trunc_sat_f32x4_s
+            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 -8 -7 -6 -5))))
+          (i32x4.trunc_sat_f32x4_s
+            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 -4 -3 -2 -1)))))
+        (i16x8.narrow_i32x4_s
+          (i32x4.trunc_sat_f32x4_s
+            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 0 1 2 3))))
+          (i32x4.trunc_sat_f32x4_s
+            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 4 5 6 7))))))))
+
+  ;; 8 rows of 16 bytes, $stride bytes apart in $from, become every other one of 32 columns of 8, $width bytes apart: the values that
+  ;; their low or, with a $shift of 4, their high halves stand for.
+  (func $turn (param $from i32) (param $stride i32) (param $shift i32) (param $values i32) (param $to i32) (param $width i32)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $e v128) (local $f v128) (local $g v128) (local $h v128)
+    (local $i v128) (local $j v128) (local $k v128) (local $l v128)
+    (local $m v128) (local $n v128) (local $o v128) (local $p v128)
+    (local.set $width (i32.shl (local.get $width) (i32.const 1)))
+    (local.set $a
+      (i8x16.swizzle (v128.load offset=0 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.get $from)) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $b
+      (i8x16.swizzle (v128.load offset=16 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $c
+      (i8x16.swizzle (v128.load offset=32 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $d
+      (i8x16.swizzle (v128.load offset=48 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $e
+      (i8x16.swizzle (v128.load offset=64 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $f
+      (i8x16.swizzle (v128.load offset=80 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $g
+      (i8x16.swizzle (v128.load offset=96 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    (local.set $h
+      (i8x16.swizzle (v128.load offset=112 (local.get $values))
+        (v128.and (i16x8.shr_u (v128.load (local.tee $from (i32.add (local.get $from) (local.get $stride)))) (local.get $shift)) (v128.const i32x4 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f 0x0f0f0f0f))))
+    ;; pairs of rows, then fours, then eights: a column of 8 rows is 8 bytes
+    (local.set $i (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $a) (local.get $b)))
+    (local.set $j (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $a) (local.get $b)))
+    (local.set $k (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $c) (local.get $d)))
+    (local.set $l (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $c) (local.get $d)))
+    (local.set $m (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $e) (local.get $f)))
+    (local.set $n (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $e) (local.get $f)))
+    (local.set $o (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $g) (local.get $h)))
+    (local.set $p (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $g) (local.get $h)))
+    (local.set $a (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $i) (local.get $k)))
+    (local.set $b (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $i) (local.get $k)))
+    (local.set $c (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $j) (local.get $l)))
+    (local.set $d (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $j) (local.get $l)))
+    (local.set $e (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $m) (local.get $o)))
+    (local.set $f (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $m) (local.get $o)))
+    (local.set $g (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $n) (local.get $p)))
+    (local.set $h (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $n) (local.get $p)))
+    (local.set $i (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $a) (local.get $e)))
+    (local.set $j (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $a) (local.get $e)))
+    (local.set $k (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $b) (local.get $f)))
+    (local.set $l (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $b) (local.get $f)))
+    (local.set $m (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $c) (local.get $g)))
+    (local.set $n (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $c) (local.get $g)))
+    (local.set $o (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $d) (local.get $h)))
+    (local.set $p (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $d) (local.get $h)))
+    (v128.store64_lane 0 (local.get $to) (local.get $i))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $i))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $j))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $j))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $k))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $k))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $l))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $l))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $m))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $m))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $n))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $n))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $o))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $o))
+    (v128.store64_lane 0 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $p))
+    (v128.store64_lane 1 (local.tee $to (i32.add (local.get $to) (local.get $width))) (local.get $p)))
+
+  ;; One panel. $data: rows of $blocks blocks of $blockBytes bytes; $scales: float32 of each block. Writes the scale of each row to
+  ;; $rowScales and, to $to, for each place of a row a byte of each row. $rows is a multiple of 8; $scratch has room for 128 bytes and
+  ;; a float32 of each row.
+  (func (export "panel")
+    (param $data i32) (param $scales i32) (param $rows i32) (param $blocks i32) (param $blockBytes i32)
+    (param $rowScales i32) (param $to i32) (param $scratch i32)
+    (local $row i32) (local $block i32) (local $i i32) (local $stride i32) (local $factors i32) (local $largest f32)
+    (local $from i32) (local $target i32)
+    (local.set $stride (i32.mul (local.get $blocks) (local.get $blockBytes)))
+    (local.set $factors (i32.add (local.get $scratch) (i32.const 128)))
+    ;; A row's largest possible number, 8 times its largest scale, becomes 127.
+    (local.set $from (local.get $scales))
+    (loop $each
+      (local.set $largest (f32.const 0))
+      (local.set $block (i32.const 0))
+      (loop $scale
+        (local.set $largest (f32.max (local.get $largest) (f32.abs (f32.load (local.get $from)))))
+        (local.set $from (i32.add (local.get $from) (i32.const 4)))
+        (br_if $scale (i32.lt_u (local.tee $block (i32.add (local.get $block) (i32.const 1))) (local.get $blocks))))
+      (f32.store
+        (i32.add (local.get $rowScales) (i32.shl (local.get $row) (i32.const 2)))
+        (f32.div (f32.mul (local.get $largest) (f32.const 8)) (f32.const 127)))
+      (f32.store
+        (i32.add (local.get $factors) (i32.shl (local.get $row) (i32.const 2)))
+        (select
+          (f32.div (f32.const 127) (f32.mul (local.get $largest) (f32.const 8)))
+          (f32.const 0)
+          (f32.gt (local.get $largest) (f32.const 0))))
+      (br_if $each (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 1))) (local.get $rows))))
+    (local.set $block (i32.const 0))
+    (loop $each
+      (local.set $row (i32.const 0))
+      (loop $eight
+        (local.set $i (i32.const 0))
+        (loop $row
+          (call $values
+            (i32.add (local.get $scratch) (i32.shl (local.get $i) (i32.const 4)))
+            (f32.mul
+              (f32.load
+                (i32.add (local.get $scales)
+                  (i32.shl
+                    (i32.add
+                      (i32.mul (i32.add (local.get $row) (local.get $i)) (local.get $blocks))
+                      (local.get $block))
+                    (i32.const 2))))
+              (f32.load (i32.add (local.get $factors) (i32.shl (i32.add (local.get $row) (local.get $i)) (i32.const 2))))))
+          (br_if $row (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8))))
+        (local.set $i (i32.const 0))
+        (local.set $from
+          (i32.add (local.get $data)
+            (i32.add (i32.mul (local.get $row) (local.get $stride)) (i32.mul (local.get $block) (local.get $blockBytes)))))
+        (local.set $target
+          (i32.add
+            (i32.add (local.get $to) (local.get $row))
+            (i32.mul (i32.shl (i32.mul (local.get $block) (local.get $blockBytes)) (i32.const 1)) (local.get $rows))))
+        (loop $part
+          (call $turn (local.get $from) (local.get $stride) (i32.const 0) (local.get $scratch) (local.get $target) (local.get $rows))
+          (call $turn (local.get $from) (local.get $stride) (i32.const 4) (local.get $scratch) (i32.add (local.get $target) (local.get $rows)) (local.get $rows))
+          (local.set $from (i32.add (local.get $from) (i32.const 16)))
+          (local.set $target (i32.add (local.get $target) (i32.shl (local.get $rows) (i32.const 5))))
+          (br_if $part (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 16))) (local.get $blockBytes))))
+        (br_if $eight (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 8))) (local.get $rows))))
+      (br_if $each (i32.lt_u (local.tee $block (i32.add (local.get $block) (i32.const 1))) (local.get $blocks))))))
