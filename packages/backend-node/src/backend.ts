@@ -1,4 +1,4 @@
-import type { CompileOptions, Panels, Session, Tensor } from "@paligemma/backend";
+import type { CompileOptions, Requantization, Session, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
@@ -6,7 +6,7 @@ import { compileGraph } from "./compile.ts";
 import type { WorkerLink } from "./link.ts";
 import type { NodeBackendOptions } from "./options.ts";
 import type { GraphProfile } from "./profile.ts";
-import { NodePanels } from "./panels.ts";
+import { requantizeRequest } from "./requantize.ts";
 import { NodeSession } from "./session.ts";
 import type { NodeBackend, NodeBackendStats } from "./stats.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
@@ -15,7 +15,7 @@ import { NodeTensor, slotsOf } from "./tensor.ts";
 export class WorkerBackend implements NodeBackend {
   readonly name: string;
   readonly target: Target;
-  readonly panels?: (shape: readonly [number, number]) => Promise<Panels>;
+  readonly requantize?: (work: readonly Requantization[]) => Promise<void>;
   readonly #link: WorkerLink;
   readonly #options: NodeBackendOptions;
   /** Names of sessions whose profile was not read yet. */
@@ -29,9 +29,10 @@ export class WorkerBackend implements NodeBackend {
     this.#link = link;
     this.#options = options;
     if (this.target.fused.has("MatMulInteger"))
-      this.panels = async (shape) => {
+      this.requantize = async (work) => {
         link.mustBeOpen();
-        return await NodePanels.create(link, shape);
+        const names = work.map(({ matrix }) => matrix.data.name).join(", ");
+        await link.ask(requantizeRequest(link, work), `unpack ${names}`);
       };
   }
 

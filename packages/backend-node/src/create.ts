@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { isPaliGemmaError, PaliGemmaError } from "@paligemma/core";
 import { CPU_WITHOUT_PANELS, type Target } from "@paligemma/graph";
@@ -19,7 +20,7 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
   const cuda = options.device === "cuda";
   if (cuda) checkCuda(RUNTIME_VERSION);
   const url = workerUrl();
-  const { link, version } = await WorkerLink.start(url);
+  const { link, version } = await WorkerLink.start(url, options.threads ?? availableParallelism());
   // What is tried out here is in nobody's profile.
   const backend = new WorkerBackend(link, version, { ...options, profile: false });
   let target: Target;

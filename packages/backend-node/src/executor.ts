@@ -1,18 +1,20 @@
 import { rm } from "node:fs/promises";
 import { allocate, viewAs } from "@paligemma/core";
 import type * as Runtime from "onnxruntime-node";
-import { PanelMemory } from "./panel-memory.ts";
 import { prepareRun, type Compiled, type Data, type Prepared } from "./prepare-run.ts";
 import {
   type CompileRequest,
   type CopyRequest,
   type RepeatRequest,
+  type RequantizeRequest,
   type Reply,
   type Request,
   type RunRequest,
 } from "./protocol.ts";
 import { readProfile } from "./profile.ts";
 import { addResult } from "./result-ring.ts";
+import { failureOf, sharedOut, UnpackHelper } from "./unpack-helper.ts";
+import { Unpacker, type Unpacking } from "./unpacker.ts";
 
 /** A session, and what is still to be told of it. */
 interface Kept extends Compiled {
@@ -37,19 +39,26 @@ interface Results {
   readonly buffers: readonly ArrayBuffer[];
 }
 
+/** Threads that unpack at most: a layer has three large matrices, and its others are together as large as a part of one. */
+const MOST_UNPACKING = 4;
+
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
   #running = 0;
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
-  /** Panels, by the tensor of their data. */
-  readonly #panels = new Map<number, PanelMemory>();
   /** What repeated runs are given, from the first to the last. */
   readonly #repeated = new WeakMap<RepeatRequest, Prepared>();
 
-  constructor(ort: typeof Runtime) {
+  /** Threads that unpack matrices, this one included, and what they do it with; made when it is needed. */
+  readonly #threads: number;
+  #unpacker: Unpacker | undefined;
+  #helpers: UnpackHelper[] | undefined;
+
+  constructor(ort: typeof Runtime, threads: number) {
     this.#ort = ort;
+    this.#threads = Math.min(threads, MOST_UNPACKING);
   }
 
   /** Carries out one request; undefined where no answer is wanted. */
@@ -75,15 +84,8 @@ export class Executor {
       case "copy":
         this.#copy(request);
         return done(request.id);
-      case "panels": {
-        const panels = new PanelMemory(request.panels, request.width, request.rows);
-        this.#panels.set(request.data, panels);
-        this.#tensors.set(request.data, panels.data);
-        this.#tensors.set(request.scales, panels.scales);
-        return done(request.id);
-      }
       case "requantize":
-        this.#panelsOf(request.data).fill(request.from);
+        await this.#requantize(request);
         return done(request.id);
       case "release": {
         const session = this.#sessions.get(request.session);
@@ -95,7 +97,6 @@ export class Executor {
         return { reply: await this.#profile(request), move: [] };
       case "free":
         this.#tensors.delete(request.tensor);
-        this.#panels.delete(request.tensor);
         return undefined;
       case "count":
         return { reply: this.#count(request.id), move: [] };
@@ -121,7 +122,7 @@ export class Executor {
   /** Frees all sessions and tensors. */
   async close(): Promise<void> {
     this.#tensors.clear();
-    this.#panels.clear();
+    for (const helper of this.#helpers ?? []) await helper.close();
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     for (const session of sessions) await release(session);
@@ -199,10 +200,37 @@ export class Executor {
     return this.#data(tensor).subarray(start, start + slots);
   }
 
-  #panelsOf(tensor: number): PanelMemory {
-    const panels = this.#panels.get(tensor);
-    if (!panels) throw new Error(`there are no panels in tensor ${tensor}`);
-    return panels;
+  /** Unpacks matrices, in several threads where there are several. */
+  async #requantize({ work }: RequantizeRequest): Promise<void> {
+    const all = work.map(({ from, data, scales }) => ({
+      tensors: [data, scales] as const,
+      unpacking: { from, data: this.#data(data), scales: this.#data(scales) } as Unpacking,
+    }));
+    this.#unpacker ??= new Unpacker();
+    this.#helpers ??= Array.from({ length: this.#threads - 1 }, () => new UnpackHelper());
+    const [own = [], ...others] = sharedOut(
+      all.map(({ unpacking }) => unpacking),
+      this.#threads,
+    );
+    const helped = others.map(async (share, i) => {
+      if (share.length === 0) return undefined;
+      const ids = share.map((given) => all.find(({ unpacking }) => unpacking === given)!.tensors);
+      const reply = await this.#helpers![i]!.unpack(share);
+      reply.work.forEach(({ data, scales }, place) => {
+        this.#tensors.set(ids[place]![0], data);
+        this.#tensors.set(ids[place]![1], scales);
+      });
+      return failureOf(reply);
+    });
+    let failure: unknown;
+    try {
+      for (const unpacking of own) this.#unpacker.unpack(unpacking);
+    } catch (error) {
+      failure = error;
+    }
+    const failures = await Promise.all(helped);
+    failure ??= failures.find((one) => one !== undefined);
+    if (failure !== undefined) throw failure;
   }
 
   #data(tensor: number): Data {

@@ -1,7 +1,7 @@
 import type { DType } from "@paligemma/core";
-import type { BlocksInFile } from "./panel-memory.ts";
 import type { GraphProfile } from "./profile.ts";
 import type { ResultRing } from "./result-ring.ts";
+import type { BlocksInFile } from "./unpacker.ts";
 
 /** Name and format of an input or output of a session. */
 export interface Slot {
@@ -67,15 +67,11 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly ring?: ResultRing;
 }
 
-/** Room for a matrix in panels: both become tensors of the store, whose memory `requantize` writes to. */
-export interface PanelsRequest {
-  readonly kind: "panels";
+/** Matrices of files to be unpacked into panels: tensors of the store, which are all theirs. */
+export interface RequantizeRequest {
+  readonly kind: "requantize";
   readonly id: number;
-  readonly data: number;
-  readonly scales: number;
-  readonly panels: number;
-  readonly width: number;
-  readonly rows: number;
+  readonly work: readonly { readonly from: BlocksInFile; readonly data: number; readonly scales: number }[];
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */
@@ -105,9 +101,7 @@ export type Request =
       readonly slots: number;
     }
   | CopyRequest
-  | PanelsRequest
-  /** Unpacks a matrix of a file into the panels whose data is this tensor. */
-  | { readonly kind: "requantize"; readonly id: number; readonly data: number; readonly from: BlocksInFile }
+  | RequantizeRequest
   | { readonly kind: "release"; readonly id: number; readonly session: number }
   | { readonly kind: "free"; readonly tensor: number }
   /** Ends the profile of a session, and asks for it. */
@@ -179,6 +173,8 @@ export const STOP = 1;
 /** What the worker is started with. */
 export interface WorkerData {
   readonly flags: Flags;
+  /** Threads that its own work is spread over, itself included. */
+  readonly threads: number;
 }
 
 /** Counted up when messages change, so that the worker of an older build is noticed. */

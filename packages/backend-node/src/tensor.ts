@@ -94,6 +94,11 @@ export class NodeTensor implements Tensor {
     return new NodeTensor(this.#block, this.dtype, shape, this.start + slotsOf(this.dtype, skipped), false);
   }
 
+  /** True where there is nothing else in its memory. */
+  get isWhole(): boolean {
+    return this.start === 0 && this.slots === this.#block.slots;
+  }
+
   /** First slot, slots, rank and dimensions, as a run sees them. */
   get window(): readonly number[] {
     return [this.start, this.slots, this.shape.length, ...this.shape];

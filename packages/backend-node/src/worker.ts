@@ -2,7 +2,6 @@ import { createRequire } from "node:module";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import type * as Runtime from "onnxruntime-node";
 import { Executor } from "./executor.ts";
-import { FileChanged } from "./panel-memory.ts";
 import {
   BUSY,
   PROTOCOL,
@@ -13,11 +12,12 @@ import {
   type Request,
   type WorkerData,
 } from "./protocol.ts";
+import { FileChanged } from "./unpacker.ts";
 
 // The thread that onnxruntime lives in: its calls block whoever makes them.
 
 const port = parentPort!;
-const { flags } = workerData as WorkerData;
+const { flags, threads } = workerData as WorkerData;
 const waiting: Request[] = [];
 let busy = false;
 let closing = false;
@@ -83,7 +83,8 @@ function end(): void {
 function faultOf(request: Request, error: unknown): Fault {
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof FileChanged) return { code: "backend/changed", text };
-  if (error instanceof RangeError && /allocat|array length/i.test(text)) return { code: "backend/memory", text };
+  if (error instanceof RangeError && /allocat|array length|grow memory/i.test(text))
+    return { code: "backend/memory", text };
   if (/bad_alloc|failed to allocate memory/i.test(text)) return { code: "backend/memory", text };
   if (request.kind === "compile") return { code: "backend/compile", text };
   if (request.kind === "run") return { code: "backend/run", text };
@@ -98,7 +99,7 @@ function load(): Executor | undefined {
     ort.env.logLevel = "fatal";
     const greeting: Greeting = { kind: "ready", protocol: PROTOCOL, version: ort.env.versions.node ?? "" };
     port.postMessage(greeting);
-    return new Executor(ort);
+    return new Executor(ort, threads);
   } catch (error) {
     const greeting: Greeting = { kind: "broken", text: error instanceof Error ? error.message : String(error) };
     port.postMessage(greeting);

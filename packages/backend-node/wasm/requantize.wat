@@ -5,23 +5,6 @@
 (module
   (memory (import "requantize" "memory") 1)
 
-  ;; The values of a block at $at: the numbers −8 to 7 times $factor, rounded to the nearest, of two the even one.
-  (func $values (param $at i32) (param $factor f32)
-    (local $factors v128)
-    (local.set $factors (f32x4.splat (local.get $factor)))
-    (v128.store (local.get $at)
-      (i8x16.narrow_i16x8_s
-        (i16x8.narrow_i32x4_s
-          (i32x4.trunc_sat_f32x4_s
-            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 -8 -7 -6 -5))))
-          (i32x4.trunc_sat_f32x4_s
-            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 -4 -3 -2 -1)))))
-        (i16x8.narrow_i32x4_s
-          (i32x4.trunc_sat_f32x4_s
-            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 0 1 2 3))))
-          (i32x4.trunc_sat_f32x4_s
-            (f32x4.nearest (f32x4.mul (local.get $factors) (v128.const f32x4 4 5 6 7))))))))
-
   ;; 8 rows of 16 bytes, $stride bytes apart in $from, become every other one of 32 columns of 8, $width bytes apart: the values that
   ;; their low or, with a $shift of 4, their high halves stand for.
   (func $turn (param $from i32) (param $stride i32) (param $shift i32) (param $values i32) (param $to i32) (param $width i32)
@@ -103,7 +86,8 @@
     (param $data i32) (param $scales i32) (param $rows i32) (param $blocks i32) (param $blockBytes i32)
     (param $rowScales i32) (param $to i32) (param $scratch i32)
     (local $row i32) (local $block i32) (local $i i32) (local $stride i32) (local $factors i32) (local $largest f32)
-    (local $from i32) (local $target i32)
+    (local $from i32) (local $target i32) (local $factor v128) (local $magic v128)
+    (local.set $magic (v128.const f32x4 12582912 12582912 12582912 12582912))
     (local.set $stride (i32.mul (local.get $blocks) (local.get $blockBytes)))
     (local.set $factors (i32.add (local.get $scratch) (i32.const 128)))
     ;; A row's largest possible number, 8 times its largest scale, becomes 127.
@@ -131,17 +115,34 @@
       (loop $eight
         (local.set $i (i32.const 0))
         (loop $row
-          (call $values
-            (i32.add (local.get $scratch) (i32.shl (local.get $i) (i32.const 4)))
-            (f32.mul
-              (f32.load
-                (i32.add (local.get $scales)
-                  (i32.shl
-                    (i32.add
-                      (i32.mul (i32.add (local.get $row) (local.get $i)) (local.get $blocks))
-                      (local.get $block))
-                    (i32.const 2))))
-              (f32.load (i32.add (local.get $factors) (i32.shl (i32.add (local.get $row) (local.get $i)) (i32.const 2))))))
+          (local.set $factor
+            (f32x4.splat
+              (f32.mul
+                (f32.load
+                  (i32.add (local.get $scales)
+                    (i32.shl
+                      (i32.add
+                        (i32.mul (i32.add (local.get $row) (local.get $i)) (local.get $blocks))
+                        (local.get $block))
+                      (i32.const 2))))
+                (f32.load
+                  (i32.add (local.get $factors) (i32.shl (i32.add (local.get $row) (local.get $i)) (i32.const 2)))))))
+          (v128.store (i32.add (local.get $scratch) (i32.shl (local.get $i) (i32.const 4)))
+            (i8x16.narrow_i16x8_s
+              (i16x8.narrow_i32x4_s
+                (i32x4.sub
+                  (f32x4.add (f32x4.mul (local.get $factor) (v128.const f32x4 -8 -7 -6 -5)) (local.get $magic))
+                  (local.get $magic))
+                (i32x4.sub
+                  (f32x4.add (f32x4.mul (local.get $factor) (v128.const f32x4 -4 -3 -2 -1)) (local.get $magic))
+                  (local.get $magic)))
+              (i16x8.narrow_i32x4_s
+                (i32x4.sub
+                  (f32x4.add (f32x4.mul (local.get $factor) (v128.const f32x4 0 1 2 3)) (local.get $magic))
+                  (local.get $magic))
+                (i32x4.sub
+                  (f32x4.add (f32x4.mul (local.get $factor) (v128.const f32x4 4 5 6 7)) (local.get $magic))
+                  (local.get $magic)))))
           (br_if $row (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8))))
         (local.set $i (i32.const 0))
         (local.set $from

@@ -73,29 +73,28 @@ export interface Session extends AsyncDisposable {
 }
 
 /**
- * Room for one matrix [out, in] at a time as bytes in panels, one scale for each row: what products of many rows are fastest with, and
- * twice as large as 4 bits. Owned by whoever got it.
+ * A matrix in blocks of 4 bits that becomes bytes in panels, one scale for each row: what products of many rows are fastest with, and
+ * twice as large. A number is off by at most half the scale of its row, which is 8/127 of the largest scale of the row's blocks.
  */
-export interface Panels extends Disposable {
-  /** int8 [panels, in, rows of a panel] */
+export interface Requantization {
+  /** [out, in], which is `requantizable` */
+  readonly matrix: QuantizedTensor;
+  /** The first row that is wanted; 0 unless told. Of the others, as many as there is room for. */
+  readonly start?: number;
+  /** int8 [panels, in, rows of a panel], a whole tensor, of `rowsOfPanels` rows; those that the matrix has not become 0. */
   readonly data: Tensor;
-  /** float32 [panels, 1, rows of a panel] */
+  /** float32 [panels, 1, rows of a panel], a whole tensor. */
   readonly scales: Tensor;
-  /**
-   * Fills it with a matrix in blocks of 4 bits that is `requantizable`: rows from `start` on (0 unless told), as many as there is room
-   * for; those beyond the matrix become 0. A number is off by at most half the scale of its row, which is 8/127 of the row's largest
-   * scale. Done in the order it was asked for, as runs are, so that what was asked for before still sees the former matrix.
-   */
-  requantize(matrix: QuantizedTensor, start?: number): Promise<void>;
-  dispose(): void;
 }
 
-/** True for a matrix that `Panels` can be filled with: 4 bits without zero points, in a file, in whole blocks of 32 and more. */
+/** True for a matrix that can become panels: 4 bits without zero points, in a file, in blocks of 32 and more. */
 export function requantizable({ bits, blockSize, zeroPoints, data, scales }: QuantizedTensor): boolean {
-  return data.source.path !== undefined && scales.source === data.source && bits === 4 && !zeroPoints && blockSize >= 32;
+  return (
+    data.source.path !== undefined && scales.source === data.source && bits === 4 && !zeroPoints && blockSize >= 32
+  );
 }
 
-/** Rows of a panel for a matrix [out, in]; undefined where it cannot be in panels that are filled eight rows at a time. */
+/** Rows of a panel for a matrix [out, in]; undefined where it cannot be in panels, which are filled eight rows at a time. */
 export function rowsOfPanels([out, width]: readonly [number, number]): number | undefined {
   const rows = panelRows({ bits: 8, blockSize: width, zeroPoints: false }, [out, width]);
   return rows !== undefined && rows % 8 === 0 && width % 32 === 0 ? rows : undefined;
@@ -115,10 +114,11 @@ export interface Backend extends AsyncDisposable {
   /** Throws `backend/compile` with the runtime's own words as `cause`. */
   compile(model: GraphModel, options?: CompileOptions): Promise<Session>;
   /**
-   * Room for a matrix [out, in] in panels. Throws `backend/option` for a shape that has none (`rowsOfPanels`), `backend/memory` where it
-   * does not fit. Absent where the device has no products of bytes in panels.
+   * Reads matrices and writes them into tensors, in the order it was asked for among runs: what was asked for before sees what was there
+   * before. Throws `backend/option`, and `backend/changed` where a file is not what it was. Absent where the device has no products of
+   * bytes in panels.
    */
-  panels?(shape: readonly [number, number]): Promise<Panels>;
+  requantize?(work: readonly Requantization[]): Promise<void>;
   /** Zeros on the device. */
   allocate(dtype: DType, shape: readonly number[]): Promise<Tensor>;
   /** A copy of `array` on the device. */

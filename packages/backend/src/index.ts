@@ -6,7 +6,7 @@ export {
   type CompileOptions,
   type CreateBackend,
   type Feeds,
-  type Panels,
+  type Requantization,
   type RepeatOptions,
   type RunOptions,
   type RunResult,

@@ -174,7 +174,7 @@ export function cacheNames(config: GemmaConfig): readonly string[] {
  * Caches with the position first, [past, batch, k · e] per layer: a prefix of the positions is contiguous. The outputs hold
  * the rows of this run alone.
  */
-function positionFirstCache(
+export function positionFirstCache(
   g: Graph,
   c: GemmaConfig,
   batch: Dim,
@@ -206,7 +206,7 @@ function positionFirstCache(
 }
 
 /** x with the rows of image tokens replaced by image features, which are not scaled. */
-function insertImages(x: Value, c: GemmaConfig, grid: readonly Dim[]): Value {
+export function insertImages(x: Value, c: GemmaConfig, grid: readonly Dim[]): Value {
   const g = x.graph;
   const features = g.input("image_features", g.target.compute, ["features", c.hiddenSize]);
   const index = g.input("image_index", "int64", grid);

@@ -12,6 +12,7 @@ import {
   someScoresGraph,
   type DecoderGraphOptions,
 } from "./decoder-graph.ts";
+import { Layerwise, LAYERWISE_ROWS, runsLayerwise, type Runner } from "./layerwise.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -71,7 +72,7 @@ export interface DecoderParts {
   readonly backend: Backend;
   readonly config: GemmaConfig;
   /** The session for a run of so many tokens, those of all rows together, of which so many are asked for scores, with or without images. */
-  readonly sessionFor: (tokens: number, asked: number, images: boolean) => Session | Promise<Session>;
+  readonly sessionFor: (tokens: number, asked: number, images: boolean) => Runner | Promise<Runner>;
   readonly picker: () => Promise<Session>;
   /** What scores some tokens alone; undefined where nothing does. */
   readonly someScores: (() => Promise<SomeScores>) | undefined;
@@ -98,18 +99,19 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   /** Sessions that most callers need later or never, by the name of their graph. */
   const late = new Map<string, Promise<Session>>();
   let some: ReturnType<typeof someScoresGraph> | undefined;
-  const made: Session[] = [];
+  const made: AsyncDisposable[] = [];
   async function dispose(): Promise<void> {
     const pending = await Promise.allSettled([picker, ...late.values()]);
     late.clear();
     for (const { value } of pending.filter((one) => one.status === "fulfilled")) if (value) made.push(value);
-    for (const session of made.splice(0)) await session.dispose();
+    for (const part of made.splice(0)) await part[Symbol.asyncDispose]();
   }
+  const how = {
+    ...(compile.onProgress && { onProgress: compile.onProgress }),
+    ...(compile.signal && { signal: compile.signal }),
+  };
   async function compiled(graph: GraphModel): Promise<Session> {
-    const session = await backend.compile(graph, {
-      ...(compile.onProgress && { onProgress: compile.onProgress }),
-      ...(compile.signal && { signal: compile.signal }),
-    });
+    const session = await backend.compile(graph, how);
     made.push(session);
     return session;
   }
@@ -124,19 +126,29 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   }
   let sessionFor: DecoderParts["sessionFor"];
   try {
-    const prompt = await compiled(model);
-    if (hasFew(backend.target)) {
+    if (runsLayerwise(config, backend, own, slots)) {
+      const layerwise = await Layerwise.create(model, config, backend, own, { images, finalSoftcap, ...how });
+      made.push(layerwise);
+      // Its weights are packed for seconds, which nobody waits for before the first token is there.
+      const whole = (): Promise<Session> => compiledLate("whole", () => model);
+      sessionFor = (tokens, _asked, withImages) => (withImages || tokens >= LAYERWISE_ROWS ? layerwise : whole());
+    } else if (hasFew(backend.target)) {
+      const prompt = await compiled(model);
       const step = await compiled(build(["batch", "tokens", "asked"]));
       // Most callers never ask for many scores.
       const all = (): Promise<Session> => compiledLate("all", build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
     } else if (shares) {
+      const prompt = await compiled(model);
       // Nobody waits for them before the first token is there.
       const step = (): Promise<Session> => compiledLate("step", () => build([], "only"));
       const few = (): Promise<Session> => compiledLate("few", () => build(["batch", "tokens", "asked"]));
       sessionFor = (tokens, _asked, withImages) =>
         withImages || tokens > FEW_ROWS ? prompt : tokens === 1 ? step() : few();
-    } else sessionFor = () => prompt;
+    } else {
+      const whole = await compiled(model);
+      sessionFor = () => whole;
+    }
   } catch (error) {
     await dispose();
     throw error;

@@ -12,12 +12,14 @@ import {
   multiplySomeQuantized,
   multiplyTransposed,
   rmsNorm,
+  rotaryArrays,
   rotaryTables,
   scalar,
   tanh,
   type Choices,
   type Graph,
   type QuantizedMatrix,
+  type RotaryArrays,
   type RotaryTables,
   type Value,
   type Weights,
@@ -26,15 +28,22 @@ import { positionsServed } from "./network.ts";
 
 /** Where the decoder's tensors stand in a checkpoint under its released names. */
 export const GEMMA_PREFIX = "language_model.model";
-const HEAD = "language_model.lm_head";
+/** Where its own output layer stands, if it has one. */
+export const HEAD = "language_model.lm_head";
 
 /** The rotary tables of a decoder, for every position that it may reach. */
 export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
-  return rotaryTables(g, {
-    positions: positionsServed(c),
-    headDim: c.headDim,
-    theta: c.ropeTheta,
-  });
+  return rotaryTables(g, rotaryOf(c));
+}
+
+/** The tables of a decoder are two million cosines and sines, and several graphs have them. */
+const rotary = new WeakMap<GemmaConfig, RotaryArrays>();
+
+/** The same tables as arrays, which are not to be changed. */
+export function rotaryOf(c: GemmaConfig): RotaryArrays {
+  const made = rotary.get(c) ?? rotaryArrays({ positions: positionsServed(c), headDim: c.headDim, theta: c.ropeTheta });
+  rotary.set(c, made);
+  return made;
 }
 
 /**
@@ -58,6 +67,17 @@ export function tokenScores(hidden: Value, root: Weights, c: GemmaConfig, finalS
   return scored(hidden, root, c, finalSoftcap, (x) =>
     quantized ? multiplyQuantized(x, quantized) : multiplyTransposed(x, whole()),
   );
+}
+
+/** The same for the tokens that these rows of the output layer stand for: float32 [n, rows]. */
+export function partOfScores(
+  hidden: Value,
+  rows: QuantizedMatrix,
+  root: Weights,
+  c: GemmaConfig,
+  finalSoftcap = false,
+): Value {
+  return scored(hidden, root, c, finalSoftcap, (x) => multiplyQuantized(x, rows));
 }
 
 /** The same for some tokens, `chosen` (int64 [k]) as `tokenChoices` says: float32 [n, k · perChoice]. */
@@ -95,7 +115,12 @@ function scored(
   return cast(logits, "float32");
 }
 
-/** The output layer [vocabulary, hidden]: the token table again, unless the checkpoint has one of its own and is not tied. */
+/** Name of the output layer [vocabulary, hidden]: the token table's, unless the checkpoint has one of its own and is not tied. */
+export function headName(c: GemmaConfig, hasOwn: boolean): string {
+  return !c.tieWordEmbeddings && hasOwn ? `${HEAD}.weight` : `${GEMMA_PREFIX}.embed_tokens.weight`;
+}
+
+/** The output layer [vocabulary, hidden]. */
 function headOf(
   root: Weights,
   c: GemmaConfig,
@@ -106,12 +131,11 @@ function headOf(
   /** In the file's format. */
   readonly stored: () => Value;
 } {
-  const own = !c.tieWordEmbeddings && root.at(HEAD).has("weight");
-  const scope = own ? root.at(HEAD) : root.at(GEMMA_PREFIX, "embed_tokens");
+  const name = headName(c, root.at(HEAD).has("weight"));
   const shape = [c.vocabSize, c.hiddenSize] as const;
   return {
-    quantized: scope.quantized("weight", shape),
-    whole: () => scope.tensor("weight", shape),
-    stored: () => scope.stored("weight", shape),
+    quantized: root.quantized(name, shape),
+    whole: () => root.tensor(name, shape),
+    stored: () => root.stored(name, shape),
   };
 }

@@ -1,5 +1,5 @@
 import type { Choices } from "@paligemma/graph";
-import type { Scores } from "./state.ts";
+import type { Scores } from "./scores.ts";
 
 /** Share of the output layer from which on all of it is computed: what is picked out of it is copied first. */
 const MOST = 1 / 8;

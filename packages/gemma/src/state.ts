@@ -1,20 +1,15 @@
-import type { RunOptions, RunResult, Session, Tensor } from "@paligemma/backend";
+import type { RunOptions, RunResult, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
+import type { Runner } from "./layerwise.ts";
 import type { CheckedPrompt, DecoderParts, SomeScores, StartOptions } from "./decoder.ts";
 import { positionsServed } from "./network.ts";
+import { bestOf, type Scores } from "./scores.ts";
 import { stepsAhead, type StepsAhead } from "./steps-ahead.ts";
 import { chosenFor, columnsOf, pickColumns } from "./some-tokens.ts";
 import { int64, placeAfter, stepFeeds, takenBy, type Place, type Tokens } from "./step.ts";
 
 const DEFAULT_ROOM = 64;
-
-/** Scores of tokens: [rows, vocabulary], or [rows, tokens] where some were asked for. */
-export interface Scores {
-  readonly data: Float32Array;
-  readonly rows: number;
-  readonly vocabulary: number;
-}
 
 /** Tokens that were taken in but did not run yet; they run together when scores are asked for. */
 interface Pending {
@@ -325,12 +320,12 @@ export class DecoderState implements TextState {
     return await this.#begin(await this.#sessionFor(tokens, asked), tokens, asked, { host: [output] });
   }
 
-  #sessionFor({ ids, prompt }: Tokens, asked: readonly number[]): Session | Promise<Session> {
+  #sessionFor({ ids, prompt }: Tokens, asked: readonly number[]): Runner | Promise<Runner> {
     return this.#parts.sessionFor(ids.length * ids[0]!.length, asked.length, prompt?.features !== undefined);
   }
 
   #begin(
-    session: Session,
+    session: Runner,
     tokens: Tokens,
     asked: readonly number[],
     { host = [], into = {} }: Pick<RunOptions, "host" | "into">,
@@ -383,13 +378,4 @@ export class DecoderState implements TextState {
     this.#place = placeAfter(this.#place, tokens);
     this.#pending = { ids: tokens.ids.map(() => []), prompt: undefined };
   }
-}
-
-/** The best token of each row, the lowest id of equals, as the graph chooses it. */
-function bestOf({ data, rows, vocabulary }: Scores): number[] {
-  return Array.from({ length: rows }, (_, row) => {
-    let best = row * vocabulary;
-    for (let i = best + 1; i < (row + 1) * vocabulary; i++) if (data[i]! > data[best]!) best = i;
-    return best - row * vocabulary;
-  });
 }

@@ -45,5 +45,14 @@ export { convolution, transposedConvolution, type ConvolutionOptions } from "./o
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { choicesFor, multiplySome, multiplySomeQuantized, type Choices } from "./operators/some-rows.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
-export { attention, rotaryTables, rotate, type AttentionOptions, type RotaryTables } from "./operators/attention.ts";
+export {
+  attention,
+  rotaryArrays,
+  rotaryTables,
+  rotate,
+  type AttentionOptions,
+  type RotaryArrays,
+  type RotaryOptions,
+  type RotaryTables,
+} from "./operators/attention.ts";
 export { ONNX_DTYPE } from "./operators/elementwise.ts";

@@ -16,6 +16,7 @@ import {
   relu,
   reshape,
   rmsNorm,
+  rotaryArrays,
   rotaryTables,
   rotate,
   softmax,
@@ -171,7 +172,7 @@ export function operatorTests(bench: Bench): void {
           bench.backend,
           { x, positions: int64([2, 3], places) },
           (g) => {
-            const tables = rotaryTables(g, { positions: 300, headDim: 16, theta: 10_000 });
+            const tables = rotaryTables(g, rotaryArrays({ positions: 300, headDim: 16, theta: 10_000 }));
             return {
               y: rotate(
                 g.input("x", "float32", ["batch", "tokens", heads * 16]),

@@ -1,4 +1,4 @@
-import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
+import { PaliGemmaError, fromFloat32, ndArray, type NdArray } from "@paligemma/core";
 import type { Graph, Node } from "../graph.ts";
 import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
@@ -214,12 +214,29 @@ export interface RotaryTables {
   readonly sin: Value;
 }
 
+/** What rotary tables are made for. */
+export interface RotaryOptions {
+  readonly positions: number;
+  readonly headDim: number;
+  readonly theta: number;
+}
+
+/** The same as arrays. */
+export interface RotaryArrays {
+  readonly cos: NdArray<"float32">;
+  readonly sin: NdArray<"float32">;
+}
+
+/** Tables as constants of a graph. */
+export function rotaryTables(g: Graph, { cos, sin }: RotaryArrays): RotaryTables {
+  return {
+    cos: g.constant(fromFloat32(cos, g.target.compute)),
+    sin: g.constant(fromFloat32(sin, g.target.compute)),
+  };
+}
+
 /** Tables for positions 0 … positions − 1: angle = position · theta^(−2j / headDim), j = 0 … headDim / 2 − 1. */
-export function rotaryTables(
-  g: Graph,
-  options: { readonly positions: number; readonly headDim: number; readonly theta: number },
-): RotaryTables {
-  const { positions, headDim, theta } = options;
+export function rotaryArrays({ positions, headDim, theta }: RotaryOptions): RotaryArrays {
   const half = headDim / 2;
   const cos = new Float32Array(positions * half);
   const sin = new Float32Array(positions * half);
@@ -232,9 +249,7 @@ export function rotaryTables(
       sin[position * half + j] = Math.sin(angle);
     }
   }
-  const table = (values: Float32Array): Value =>
-    g.constant(fromFloat32(ndArray("float32", [positions, half], values), g.target.compute));
-  return { cos: table(cos), sin: table(sin) };
+  return { cos: ndArray("float32", [positions, half], cos), sin: ndArray("float32", [positions, half], sin) };
 }
 
 /** x [batch, tokens, heads · headDim] rotated by its positions (int64 [batch, tokens]), halves as pairs ("NeoX"). */

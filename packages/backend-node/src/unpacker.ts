@@ -1,0 +1,113 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { REQUANTIZE_WASM } from "./generated/requantize-wasm.ts";
+
+/** A matrix in blocks of 4 bits, from some row on, as it lies in a file. */
+export interface BlocksInFile {
+  readonly path: string;
+  /** Bytes of the whole file when it was opened. */
+  readonly size: number;
+  /** Where the bytes of the first row begin, and its scales. */
+  readonly data: number;
+  readonly scales: number;
+  readonly rows: number;
+  /** Numbers of a row. */
+  readonly width: number;
+  /** Numbers of a block. */
+  readonly blockSize: number;
+  /** Rows of the panels that it becomes. */
+  readonly rowsOfPanel: number;
+}
+
+/** A matrix to be unpacked. */
+export interface Unpacking {
+  readonly from: BlocksInFile;
+  /** Panels [panels, width, rows of a panel]. */
+  readonly data: Int8Array<ArrayBuffer>;
+  /** A scale for each row. */
+  readonly scales: Float32Array<ArrayBuffer>;
+}
+
+/** A file of weights is not what it was when it was opened. */
+export class FileChanged extends Error {}
+
+/** What wasm/requantize.wat exports. */
+interface Kernel {
+  panel(
+    data: number,
+    scales: number,
+    rows: number,
+    blocks: number,
+    blockBytes: number,
+    rowScales: number,
+    to: number,
+    scratch: number,
+  ): void;
+}
+
+const PAGE_BYTES = 2 ** 16;
+const FLOAT_BYTES = 4;
+/** Of the kernel, beside a number for each row. */
+const SCRATCH_BYTES = 128;
+
+let compiled: WebAssembly.Module | undefined;
+
+/** Reads matrices in blocks and unpacks them, a panel at a time: what is read is still in the processor's cache then. */
+export class Unpacker {
+  readonly #memory = new WebAssembly.Memory({ initial: 1 });
+  readonly #kernel: Kernel;
+
+  constructor() {
+    compiled ??= new WebAssembly.Module(Buffer.from(REQUANTIZE_WASM, "base64"));
+    const instance = new WebAssembly.Instance(compiled, { requantize: { memory: this.#memory } });
+    this.#kernel = instance.exports as unknown as Kernel;
+  }
+
+  /** Fills the panels; rows that the matrix does not have become 0. Throws `FileChanged`. */
+  unpack({ from, data, scales }: Unpacking): void {
+    const { path, size, rows, width, blockSize, rowsOfPanel } = from;
+    const blocks = width / blockSize;
+    const [rowBytes, rowScales] = [width / 2, blocks * FLOAT_BYTES];
+    let needed = 0;
+    const place = (bytes: number): number => {
+      const at = needed;
+      needed += Math.ceil(bytes / 64) * 64;
+      return at;
+    };
+    const panelAt = place(width * rowsOfPanel);
+    const scalesAt = place(rowsOfPanel * FLOAT_BYTES);
+    const scratch = place(SCRATCH_BYTES + rowsOfPanel * FLOAT_BYTES);
+    const blocksAt = place(rowsOfPanel * rowBytes);
+    const blockScalesAt = place(rowsOfPanel * rowScales);
+    const missing = needed - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    const bytes = new Uint8Array(this.#memory.buffer);
+    const panel = new Int8Array(this.#memory.buffer, panelAt, width * rowsOfPanel);
+    const panelScales = new Float32Array(this.#memory.buffer, scalesAt, rowsOfPanel);
+
+    const file = openSync(path, "r");
+    try {
+      const { size: now } = fstatSync(file);
+      if (now !== size) throw new FileChanged(`${path} had ${size} bytes when it was opened and has ${now} now`);
+      const read = (start: number, to: number, count: number): void => {
+        for (let done = 0; done < count;) {
+          const got = readSync(file, bytes, to + done, count - done, start + done);
+          if (got === 0) throw new FileChanged(`${path} ended before byte ${start + count} while it was read`);
+          done += got;
+        }
+      };
+      for (let row = 0; row < rows; row += rowsOfPanel) {
+        const here = Math.min(rowsOfPanel, rows - row);
+        read(from.data + row * rowBytes, blocksAt, here * rowBytes);
+        read(from.scales + row * rowScales, blockScalesAt, here * rowScales);
+        // Of the last panel, what the matrix has not.
+        bytes.fill(0, blockScalesAt + here * rowScales, blockScalesAt + rowsOfPanel * rowScales);
+        this.#kernel.panel(blocksAt, blockScalesAt, rowsOfPanel, blocks, blockSize / 2, scalesAt, panelAt, scratch);
+        data.set(panel, row * width);
+        scales.set(panelScales, row);
+      }
+      scales.fill(0, Math.ceil(rows / rowsOfPanel) * rowsOfPanel);
+    } finally {
+      closeSync(file);
+    }
+  }
+}

@@ -1,0 +1,381 @@
+import {
+  checkRun,
+  isTensor,
+  requantizable,
+  rowsOfPanels,
+  type Backend,
+  type CompileOptions,
+  type Feeds,
+  type Requantization,
+  type RunOptions,
+  type RunResult,
+  type Session,
+  type Tensor,
+} from "@paligemma/backend";
+import type { GemmaConfig } from "@paligemma/config";
+import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
+import { FED_SCALES, type AdapterSlots, type GraphModel } from "@paligemma/graph";
+import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
+import type { DecoderGraphOptions } from "./decoder-graph.ts";
+import { HEAD, headName, rotaryOf } from "./ends.ts";
+import { beginGraph, fedBy, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
+import { bestOf } from "./scores.ts";
+import { int64 } from "./step.ts";
+
+// Weights in 4 bits are multiplied with one row as fast as memory gives them, and with many rows at less than half the speed of bytes
+// in panels. So for many rows each layer becomes panels when its turn comes, in the room that the layer before it had: that takes a
+// third of the time that it saves, and 110 MB for PaliGemma 3B. Nor does it need what the runtime packs for seconds while it loads.
+
+/** Rows of a run from which on it is faster, measured on two cores: unpacking takes the same time for any number of them. */
+export const LAYERWISE_ROWS = 128;
+
+/** Numbers of all layers from which on it is worth it: 2²⁴. A small model runs in the time that its parts take to be started. */
+const LARGE_DECODER = 2 ** 24;
+
+/** What runs a graph of the decoder, or does the same in other ways. */
+export type Runner = Pick<Session, "model" | "run" | "repeat">;
+
+type Options = Pick<DecoderGraphOptions, "images" | "finalSoftcap">;
+
+/** True where `Layerwise` can run the decoder and is worth it: all of its matrices in 4 bits, on a device with panels. */
+export function runsLayerwise(
+  config: GemmaConfig,
+  { target, requantize }: Backend,
+  checkpoint: Checkpoint,
+  slots: AdapterSlots | undefined,
+): boolean {
+  const fed = slots !== undefined && slots.whole.size + slots.lowRank.size > 0;
+  if (fed || !requantize || target.compute !== "float32") return false;
+  const { hiddenSize, intermediateSize, numHiddenLayers } = config;
+  if (3 * hiddenSize * intermediateSize * numHiddenLayers < LARGE_DECODER) return false;
+  const { matrices } = fedBy(layerGraph(config, target, true));
+  const layers = Array.from({ length: numHiddenLayers }, (_, layer) => layer);
+  return (
+    matrices.every(({ shape }) => rowsOfPanels(shape) !== undefined) &&
+    fits(headOf(config, checkpoint), [config.vocabSize, hiddenSize]) &&
+    layers.every((layer) =>
+      matrices.every(({ nameIn, shape }) => fits(findQuantized(checkpoint, nameIn(layer)), shape)),
+    )
+  );
+}
+
+function headOf(config: GemmaConfig, checkpoint: Checkpoint): QuantizedTensor | undefined {
+  const own = `${HEAD}.weight`;
+  const hasOwn = checkpoint.tensors.has(own) || findQuantized(checkpoint, own) !== undefined;
+  return findQuantized(checkpoint, headName(config, hasOwn));
+}
+
+/** True for a matrix of exactly this shape that can become panels. */
+function fits(found: QuantizedTensor | undefined, [out, width]: readonly [number, number]): boolean {
+  return found !== undefined && requantizable(found) && found.shape[0] === out && found.shape[1] === width;
+}
+
+/** Room for a matrix of one layer after the other. */
+interface Room {
+  readonly input: string;
+  readonly shape: readonly [number, number];
+  readonly panels: Pick<Requantization, "data" | "scales">;
+  /** Of each layer. */
+  readonly stored: readonly QuantizedTensor[];
+}
+
+/** The output layer, and where parts of it go. */
+interface Head {
+  readonly matrix: QuantizedTensor;
+  readonly rooms: readonly Room[];
+  /** Tokens of a part. */
+  readonly rowsOfRoom: number;
+}
+
+/** A decoder that is run layer by layer. Fed as its graph is, one run after the other. */
+export class Layerwise implements Runner, AsyncDisposable {
+  readonly model: GraphModel;
+  readonly #backend: Backend;
+  readonly #config: GemmaConfig;
+  readonly #sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
+  readonly #rooms: readonly Room[];
+  /** Of each layer, by the names of inputs. */
+  readonly #vectors: readonly Readonly<Record<string, NdArray>>[];
+  readonly #rotary: Readonly<Record<string, Tensor>>;
+  readonly #head: Head;
+  /** The first layer is in the rooms, or will be, until they are used. */
+  #first: Promise<void> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    made: Pick<Layerwise, "model"> & {
+      readonly backend: Backend;
+      readonly config: GemmaConfig;
+      readonly sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
+      readonly rooms: readonly Room[];
+      readonly vectors: readonly Readonly<Record<string, NdArray>>[];
+      readonly rotary: Readonly<Record<string, Tensor>>;
+      readonly head: Head;
+      readonly first: Promise<void>;
+    },
+  ) {
+    this.model = made.model;
+    this.#backend = made.backend;
+    this.#config = made.config;
+    this.#sessions = made.sessions;
+    this.#rooms = made.rooms;
+    this.#vectors = made.vectors;
+    this.#rotary = made.rotary;
+    this.#head = made.head;
+    this.#first = made.first;
+  }
+
+  /** Compiles the parts of `model`, the decoder's graph; where it `runsLayerwise`. */
+  static async create(
+    model: GraphModel,
+    config: GemmaConfig,
+    backend: Backend,
+    checkpoint: Checkpoint,
+    options: Options & CompileOptions,
+  ): Promise<Layerwise> {
+    const { target } = backend;
+    const { onProgress, signal } = options;
+    const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
+    const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => layer);
+    const layer = layerGraph(config, target, false);
+    const fed = fedBy(layer);
+    const made: (AsyncDisposable | Disposable)[] = [];
+    try {
+      const rooms: Room[] = [];
+      for (const { input, shape, nameIn } of fed.matrices) {
+        const panels = await roomFor(shape, backend, (tensor) => void made.push(tensor));
+        rooms.push({ input, shape, panels, stored: layers.map((one) => findQuantized(checkpoint, nameIn(one))!) });
+      }
+      // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
+      const first = unpack(backend, rooms, 0);
+      const rotary: Record<string, Tensor> = {};
+      for (const [name, table] of Object.entries(rotaryOf(config))) {
+        const tensor = await backend.upload(table);
+        made.push(tensor);
+        rotary[`rotary.${name}`] = tensor;
+      }
+      const head = headIn(rooms, config, checkpoint);
+      const graphs = {
+        begin: beginGraph(config, target, checkpoint, options),
+        layer,
+        last: layerGraph(config, target, true),
+        scores: scoresGraph(config, target, checkpoint, head, options),
+      };
+      const sessions: Partial<Record<keyof typeof graphs, Session>> = {};
+      for (const name of Object.keys(graphs) as (keyof typeof graphs)[]) {
+        const session = await backend.compile(graphs[name], compile);
+        made.push(session);
+        sessions[name] = session;
+      }
+      const vectors = await Promise.all(
+        layers.map(async (one) => {
+          const read = fed.vectors.map(
+            async (vector) => [vector.input, toFloat32(await checkpoint.read(vector.nameIn(one)))] as const,
+          );
+          return Object.fromEntries(await Promise.all(read));
+        }),
+      );
+      return new Layerwise({
+        model,
+        backend,
+        config,
+        sessions: sessions as Required<typeof sessions>,
+        rooms,
+        rotary,
+        vectors,
+        head,
+        first,
+      });
+    } catch (error) {
+      await disposeAll(made);
+      throw error;
+    }
+  }
+
+  /** As a session's; no output is left on the device but in tensors that are there. */
+  run(feeds: Feeds, options: RunOptions): Promise<RunResult> {
+    checkRun(this.model, feeds, options);
+    if (options.device && options.device.length > 0)
+      throw new PaliGemmaError("backend/option", `${this.model.name}, layer by layer, makes no tensors on the device`);
+    const run = this.#turn.then(() => this.#run(feeds, options));
+    this.#turn = run.catch(() => undefined);
+    return run;
+  }
+
+  async #run(feeds: Feeds, { host = [], into = {}, signal }: RunOptions): Promise<RunResult> {
+    const how = signal ? { signal } : {};
+    const kept: Tensor[] = [];
+    const keep = (tensor: Tensor): Tensor => {
+      kept.push(tensor);
+      return tensor;
+    };
+    try {
+      return await this.#parts(feeds, { host, into, ...how }, keep);
+    } finally {
+      for (const tensor of kept) tensor.dispose();
+    }
+  }
+
+  /** Runs part after part; `keep` disposes tensors when all have run. */
+  async #parts(
+    feeds: Feeds,
+    { host, into, ...how }: RunOptions & Required<Pick<RunOptions, "host" | "into">>,
+    keep: (tensor: Tensor) => Tensor,
+  ): Promise<RunResult> {
+    const pick = (session: Session): Feeds =>
+      Object.fromEntries(session.model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
+    const onDevice = async (name: string): Promise<Tensor> => {
+      const fed = feeds[name]!;
+      return isTensor(fed) ? fed : keep(await this.#backend.upload(fed));
+    };
+
+    const { begin, layer, last } = this.#sessions;
+    const mask = await onDevice("mask");
+    const sliding = feeds["sliding_mask"] ? await onDevice("sliding_mask") : mask;
+    let filled = this.#first ?? unpack(this.#backend, this.#rooms, 0);
+    this.#first = undefined;
+    let x = keep((await begin.run(pick(begin), { device: ["x"], ...how })).device["x"]!);
+    let hidden = into["hidden"];
+    const { numHiddenLayers, layerTypes } = this.#config;
+    for (let i = 0; i < numHiddenLayers; i++) {
+      const isLast = i === numHiddenLayers - 1;
+      const session = isLast ? last : layer;
+      const present = Object.entries({ key: into[`present.${i}.key`], value: into[`present.${i}.value`] });
+      const run = session.run(
+        {
+          ...pick(session),
+          x,
+          ...this.#rotary,
+          mask: layerTypes[i] === "sliding_attention" ? sliding : mask,
+          "past.0.key": feeds[`past.${i}.key`]!,
+          "past.0.value": feeds[`past.${i}.value`]!,
+          ...this.#vectors[i],
+          ...Object.assign({}, ...this.#rooms.map((room) => feedsOf(room.input, room.panels))),
+        },
+        {
+          device: isLast ? (hidden ? [] : ["hidden"]) : ["next"],
+          into: {
+            ...Object.fromEntries(present.flatMap(([name, tensor]) => (tensor ? [[`present.0.${name}`, tensor]] : []))),
+            ...(isLast && hidden && { hidden }),
+          },
+          ...how,
+        },
+      );
+      // Unpacked as soon as the run before has ended, without waiting for word of it.
+      const next = isLast ? undefined : unpack(this.#backend, this.#rooms, i + 1);
+      const { device } = await run;
+      x.dispose();
+      if (!isLast) x = keep(device["next"]!);
+      else hidden ??= keep(device["hidden"]!);
+      await filled;
+      if (next) filled = next;
+    }
+    const results: Record<string, NdArray> = {};
+    if (host.includes("logits") || host.includes("next")) {
+      const logits = await this.#scores(hidden!, feeds["scored_rows"] ?? allOf(hidden!), how);
+      const [rows = 0] = logits.shape;
+      const scores = { data: logits.data, rows, vocabulary: this.#config.vocabSize };
+      for (const name of host) results[name] = name === "next" ? int64([rows, 1], bestOf(scores)) : logits;
+    }
+    return { host: results, device: {} };
+  }
+
+  /** Scores [scored, vocabulary], of as many tokens at a time as there is room for. */
+  async #scores(
+    hidden: Tensor,
+    rows: NdArray | Tensor,
+    how: { readonly signal?: AbortSignal },
+  ): Promise<NdArray<"float32">> {
+    const { vocabSize } = this.#config;
+    const { matrix, rooms, rowsOfRoom } = this.#head;
+    const [scored, together] = [rows.shape[0]!, rooms.length * rowsOfRoom];
+    const logits: NdArray<"float32"> = {
+      dtype: "float32",
+      shape: [scored, vocabSize],
+      data: new Float32Array(scored * vocabSize),
+    };
+    if (scored === 0) return logits;
+    const fill = (first: number): Promise<void> => {
+      const work = rooms.map(({ panels }, i) => ({ matrix, start: first + i * rowsOfRoom, ...panels }));
+      return quiet(this.#backend.requantize!(work.filter(({ start }) => start < vocabSize)));
+    };
+    const feeds = Object.assign({}, ...rooms.map(({ panels }, i) => feedsOf(headInput(i), panels)));
+    let filled = fill(0);
+    for (let first = 0; first < vocabSize; first += together) {
+      const run = this.#sessions.scores.run({ hidden, scored_rows: rows, ...feeds }, { host: ["scores"], ...how });
+      const next = first + together < vocabSize ? fill(first + together) : undefined;
+      const { host } = await run;
+      await filled;
+      const part = host["scores"]!.data as Float32Array;
+      for (let row = 0; row < scored; row++) {
+        const known = part.subarray(row * together, row * together + Math.min(together, vocabSize - first));
+        logits.data.set(known, row * vocabSize + first);
+      }
+      if (next) filled = next;
+    }
+    return logits;
+  }
+
+  async dispose(): Promise<void> {
+    const rooms = this.#rooms.flatMap(({ panels }) => [panels.data, panels.scales]);
+    await disposeAll([...rooms, ...Object.values(this.#rotary), ...Object.values(this.#sessions)]);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+async function disposeAll(made: readonly (AsyncDisposable | Disposable)[]): Promise<void> {
+  for (const one of made) {
+    if (Symbol.asyncDispose in one) await one[Symbol.asyncDispose]();
+    else one[Symbol.dispose]();
+  }
+}
+
+async function roomFor(
+  shape: readonly [number, number],
+  backend: Backend,
+  onMade: (tensor: Tensor) => void,
+): Promise<Room["panels"]> {
+  const [out, width] = shape;
+  const rows = rowsOfPanels(shape)!;
+  const data = await backend.allocate("int8", [out / rows, width, rows]);
+  onMade(data);
+  const scales = await backend.allocate("float32", [out / rows, 1, rows]);
+  onMade(scales);
+  return { data, scales };
+}
+
+/** Unpacks the matrices of a layer, after all that was asked for. */
+function unpack(backend: Backend, rooms: readonly Room[], layer: number): Promise<void> {
+  return quiet(backend.requantize!(rooms.map(({ panels, stored }) => ({ matrix: stored[layer]!, ...panels }))));
+}
+
+/** The promise, whose failure is nobody's business until it is awaited. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+function feedsOf(input: string, { data, scales }: Room["panels"]): Record<string, Tensor> {
+  return { [input]: data, [`${input}${FED_SCALES}`]: scales };
+}
+
+/** The output layer goes where the largest matrices go that take what it takes: several parts of it at a time. */
+function headIn(rooms: readonly Room[], config: GemmaConfig, checkpoint: Checkpoint): Head {
+  const fitting = rooms.filter(({ shape }) => shape[1] === config.hiddenSize);
+  const rowsOfRoom = Math.max(...fitting.map(({ shape }) => shape[0]));
+  return {
+    matrix: headOf(config, checkpoint)!,
+    rooms: fitting.filter(({ shape }) => shape[0] === rowsOfRoom),
+    rowsOfRoom,
+  };
+}
+
+function allOf({ shape: [rows = 0] }: Tensor): NdArray<"int64"> {
+  return int64(
+    [rows],
+    Array.from({ length: rows }, (_, i) => i),
+  );
+}
