@@ -50,6 +50,8 @@ export const TOLERANCES = {
   "quantization/calibrated divergence": 0.85,
   /** A product with quantised weights, whose other operand the runtime rounds to 8 bits: relative, Frobenius. */
   "quantization/product": 0.02,
+  /** Logits of a decoder of six layers in 4 bits, run layer by layer in bytes, against its weights in float32: relative, Frobenius. */
+  "quantization/layerwise": 0.05,
   /** Right answers out of a hundred that tiny-shapes may lose (issue 5), and how far its scores may be from float32: mean nats. */
   "quantization/int8 points": 1,
   "quantization/mixed points": 3,

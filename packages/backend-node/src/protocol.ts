@@ -1,7 +1,7 @@
 import type { DType } from "@paligemma/core";
 import type { GraphProfile } from "./profile.ts";
 import type { ResultRing } from "./result-ring.ts";
-import type { BlocksInFile } from "./unpacker.ts";
+import type { MatrixInFile } from "./unpacker.ts";
 
 /** Name and format of an input or output of a session. */
 export interface Slot {
@@ -71,7 +71,7 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
 export interface RequantizeRequest {
   readonly kind: "requantize";
   readonly id: number;
-  readonly work: readonly { readonly from: BlocksInFile; readonly data: number; readonly scales: number }[];
+  readonly work: readonly { readonly from: MatrixInFile; readonly data: number; readonly scales: number }[];
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */

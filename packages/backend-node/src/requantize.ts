@@ -15,7 +15,11 @@ export function requantizeRequest(link: WorkerLink, work: readonly Requantizatio
     const [panels = 0, , rowsOfPanel = 0] = data.shape;
     const faults: string[] = [];
     if (!requantizable(matrix))
-      faults.push("it must be blocks of 4 bits in a file, of 32 or more, without zero points");
+      faults.push("it must be in a file, in panels, or in blocks of 4 bits, of 32 or more, without zero points");
+    else if (matrix.bits === 8 && (matrix.data.shape[2] !== rowsOfPanel || start % rowsOfPanel !== 0))
+      faults.push(
+        `its panels have ${matrix.data.shape[2]} rows, and are taken as they are from the beginning of one on`,
+      );
     if (!Number.isInteger(start) || start < 0 || start >= out) faults.push(`it has no row ${start}`);
     if (data.dtype !== "int8" || !sameShape(data.shape, [panels, width, rowsOfPanel]) || rowsOfPanel % 8 !== 0)
       faults.push(
@@ -43,6 +47,7 @@ export function requantizeRequest(link: WorkerLink, work: readonly Requantizatio
       scales: matrix.scales.start + start * rowBytes(matrix.scales),
       rows: Math.min(out - start, panels * rowsOfPanel),
       width,
+      bits: matrix.bits,
       blockSize: matrix.blockSize,
       rowsOfPanel,
     };

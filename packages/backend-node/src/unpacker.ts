@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { REQUANTIZE_WASM } from "./generated/requantize-wasm.ts";
 
-/** A matrix in blocks of 4 bits, from some row on, as it lies in a file. */
-export interface BlocksInFile {
+/** A matrix in blocks of 4 bits, or in panels already, from some row on, as it lies in a file. */
+export interface MatrixInFile {
   readonly path: string;
   /** Bytes of the whole file when it was opened. */
   readonly size: number;
@@ -12,7 +12,8 @@ export interface BlocksInFile {
   readonly rows: number;
   /** Numbers of a row. */
   readonly width: number;
-  /** Numbers of a block. */
+  readonly bits: 4 | 8;
+  /** Numbers of a block, in 4 bits. */
   readonly blockSize: number;
   /** Rows of the panels that it becomes. */
   readonly rowsOfPanel: number;
@@ -20,7 +21,7 @@ export interface BlocksInFile {
 
 /** A matrix to be unpacked. */
 export interface Unpacking {
-  readonly from: BlocksInFile;
+  readonly from: MatrixInFile;
   /** Panels [panels, width, rows of a panel]. */
   readonly data: Int8Array<ArrayBuffer>;
   /** A scale for each row. */
@@ -51,7 +52,7 @@ const SCRATCH_BYTES = 128;
 
 let compiled: WebAssembly.Module | undefined;
 
-/** Reads matrices in blocks and unpacks them, a panel at a time: what is read is still in the processor's cache then. */
+/** Reads matrices, and unpacks those in blocks a panel at a time: what is read is still in the processor's cache then. */
 export class Unpacker {
   readonly #memory = new WebAssembly.Memory({ initial: 1 });
   readonly #kernel: Kernel;
@@ -64,7 +65,29 @@ export class Unpacker {
 
   /** Fills the panels; rows that the matrix does not have become 0. Throws `FileChanged`. */
   unpack({ from, data, scales }: Unpacking): void {
-    const { path, size, rows, width, blockSize, rowsOfPanel } = from;
+    const { path, size, rows, rowsOfPanel } = from;
+    const file = openSync(path, "r");
+    try {
+      const { size: now } = fstatSync(file);
+      if (now !== size) throw new FileChanged(`${path} had ${size} bytes when it was opened and has ${now} now`);
+      const read: Read = (start, into) => {
+        for (let done = 0; done < into.byteLength;) {
+          const got = readSync(file, into, done, into.byteLength - done, start + done);
+          if (got === 0)
+            throw new FileChanged(`${path} ended before byte ${start + into.byteLength} while it was read`);
+          done += got;
+        }
+      };
+      if (from.bits === 8) copyPanels(from, data, scales, read);
+      else this.#unpackBlocks(from, data, scales, read);
+      scales.fill(0, Math.ceil(rows / rowsOfPanel) * rowsOfPanel);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #unpackBlocks(from: MatrixInFile, data: Int8Array, scales: Float32Array, read: Read): void {
+    const { rows, width, blockSize, rowsOfPanel } = from;
     const blocks = width / blockSize;
     const [rowBytes, rowScales] = [width / 2, blocks * FLOAT_BYTES];
     let needed = 0;
@@ -83,31 +106,27 @@ export class Unpacker {
     const bytes = new Uint8Array(this.#memory.buffer);
     const panel = new Int8Array(this.#memory.buffer, panelAt, width * rowsOfPanel);
     const panelScales = new Float32Array(this.#memory.buffer, scalesAt, rowsOfPanel);
-
-    const file = openSync(path, "r");
-    try {
-      const { size: now } = fstatSync(file);
-      if (now !== size) throw new FileChanged(`${path} had ${size} bytes when it was opened and has ${now} now`);
-      const read = (start: number, to: number, count: number): void => {
-        for (let done = 0; done < count;) {
-          const got = readSync(file, bytes, to + done, count - done, start + done);
-          if (got === 0) throw new FileChanged(`${path} ended before byte ${start + count} while it was read`);
-          done += got;
-        }
-      };
-      for (let row = 0; row < rows; row += rowsOfPanel) {
-        const here = Math.min(rowsOfPanel, rows - row);
-        read(from.data + row * rowBytes, blocksAt, here * rowBytes);
-        read(from.scales + row * rowScales, blockScalesAt, here * rowScales);
-        // Of the last panel, what the matrix has not.
-        bytes.fill(0, blockScalesAt + here * rowScales, blockScalesAt + rowsOfPanel * rowScales);
-        this.#kernel.panel(blocksAt, blockScalesAt, rowsOfPanel, blocks, blockSize / 2, scalesAt, panelAt, scratch);
-        data.set(panel, row * width);
-        scales.set(panelScales, row);
-      }
-      scales.fill(0, Math.ceil(rows / rowsOfPanel) * rowsOfPanel);
-    } finally {
-      closeSync(file);
+    for (let row = 0; row < rows; row += rowsOfPanel) {
+      const here = Math.min(rowsOfPanel, rows - row);
+      read(from.data + row * rowBytes, bytes.subarray(blocksAt, blocksAt + here * rowBytes));
+      read(from.scales + row * rowScales, bytes.subarray(blockScalesAt, blockScalesAt + here * rowScales));
+      // Of the last panel, what the matrix has not.
+      bytes.fill(0, blockScalesAt + here * rowScales, blockScalesAt + rowsOfPanel * rowScales);
+      this.#kernel.panel(blocksAt, blockScalesAt, rowsOfPanel, blocks, blockSize / 2, scalesAt, panelAt, scratch);
+      data.set(panel, row * width);
+      scales.set(panelScales, row);
     }
   }
+}
+
+type Read = (start: number, into: Uint8Array) => void;
+
+function copyPanels(
+  { data: at, scales: scalesAt, rows, width }: MatrixInFile,
+  data: Int8Array,
+  scales: Float32Array,
+  read: Read,
+): void {
+  read(at, new Uint8Array(data.buffer, data.byteOffset, rows * width));
+  read(scalesAt, new Uint8Array(scales.buffer, scales.byteOffset, rows * FLOAT_BYTES));
 }

@@ -73,8 +73,8 @@ export interface Session extends AsyncDisposable {
 }
 
 /**
- * A matrix in blocks of 4 bits that becomes bytes in panels, one scale for each row: what products of many rows are fastest with, and
- * twice as large. A number is off by at most half the scale of its row, which is 8/127 of the largest scale of the row's blocks.
+ * A matrix that becomes bytes in panels, one scale for each row: what products of many rows are fastest with, and twice as large as
+ * blocks of 4 bits. A number of those is off by at most half the scale of its row, which is 8/127 of the largest scale of the row's blocks.
  */
 export interface Requantization {
   /** [out, in], which is `requantizable` */
@@ -87,11 +87,13 @@ export interface Requantization {
   readonly scales: Tensor;
 }
 
-/** True for a matrix that can become panels: 4 bits without zero points, in a file, in blocks of 32 and more. */
-export function requantizable({ bits, blockSize, zeroPoints, data, scales }: QuantizedTensor): boolean {
-  return (
-    data.source.path !== undefined && scales.source === data.source && bits === 4 && !zeroPoints && blockSize >= 32
-  );
+/**
+ * True for a matrix in a file that can become panels: 4 bits without zero points in blocks of 32 and more, or bytes that are panels
+ * already, of as many rows.
+ */
+export function requantizable({ bits, blockSize, zeroPoints, data, scales, sums }: QuantizedTensor): boolean {
+  if (data.source.path === undefined || scales.source !== data.source) return false;
+  return bits === 8 ? sums !== undefined : !zeroPoints && blockSize >= 32;
 }
 
 /** Rows of a panel for a matrix [out, in]; undefined where it cannot be in panels, which are filled eight rows at a time. */
@@ -118,7 +120,7 @@ export interface Backend extends AsyncDisposable {
    * before. Throws `backend/option`, and `backend/changed` where a file is not what it was. Absent where the device has no products of
    * bytes in panels.
    */
-  requantize?(work: readonly Requantization[]): Promise<void>;
+  readonly requantize?: (work: readonly Requantization[]) => Promise<void>;
   /** Zeros on the device. */
   allocate(dtype: DType, shape: readonly number[]): Promise<Tensor>;
   /** A copy of `array` on the device. */

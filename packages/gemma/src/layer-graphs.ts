@@ -18,7 +18,7 @@ import {
 } from "@paligemma/graph";
 import type { Checkpoint } from "@paligemma/weights";
 import { insertImages, positionFirstCache, type DecoderGraphOptions } from "./decoder-graph.ts";
-import { embedTokens, GEMMA_PREFIX, partOfScores } from "./ends.ts";
+import { embedTokens, GEMMA_PREFIX, partOfScores, tokenScores } from "./ends.ts";
 import { gemma, positionsServed } from "./network.ts";
 
 // The decoder in parts, for many rows: what is before the layers, one graph for all layers, which is fed their weights, and the output
@@ -79,12 +79,12 @@ export function layerGraph(config: GemmaConfig, target: Target, last: boolean): 
   );
 }
 
-/** `hidden` [asked, hidden size] and `scored_rows` of it → `scores` [scored, tokens] of the tokens whose rows are fed, part after part. */
+/** `hidden` [asked, hidden size] and `scored_rows` of it → `scores` [scored, tokens] of the tokens whose rows are fed, part after part, or of all where none are. */
 export function scoresGraph(
   config: GemmaConfig,
   target: Target,
   checkpoint: Checkpoint,
-  parts: { readonly rooms: readonly unknown[]; readonly rowsOfRoom: number },
+  { rooms, together }: { readonly rooms: readonly unknown[]; readonly together: number },
   { finalSoftcap = false }: Pick<DecoderGraphOptions, "finalSoftcap">,
 ): GraphModel {
   return buildGraph(
@@ -93,15 +93,16 @@ export function scoresGraph(
     (g) => {
       const hidden = g.input("hidden", "float32", ["asked", config.hiddenSize]);
       const scored = gather(hidden, g.input("scored_rows", "int64", ["scored"]));
-      const shape = [parts.rowsOfRoom, config.hiddenSize] as const;
       const root = checkpointWeights(g, checkpoint);
-      const scores = parts.rooms.map((_, i) => {
+      if (rooms.length === 0) return { scores: tokenScores(scored, root, config, finalSoftcap) };
+      const shape = [together / rooms.length, config.hiddenSize] as const;
+      const scores = rooms.map((_, i) => {
         const rows = panelWeights(g).quantized(headInput(i).slice(FED_INPUT.length), shape)!;
         return partOfScores(scored, rows, root, config, finalSoftcap);
       });
       return { scores: scores.length === 1 ? scores[0]! : concat(scores, 1) };
     },
-    { many: ["scored"] },
+    { many: rooms.length > 0 ? ["scored"] : [] },
   );
 }
 

@@ -14,7 +14,7 @@ import {
 } from "@paligemma/backend";
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
-import { FED_SCALES, type AdapterSlots, type GraphModel } from "@paligemma/graph";
+import { FED_SCALES, sameShape, type AdapterSlots, type GraphModel } from "@paligemma/graph";
 import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
 import { HEAD, headName, rotaryOf } from "./ends.ts";
@@ -33,11 +33,14 @@ export const LAYERWISE_ROWS = 128;
 const LARGE_DECODER = 2 ** 24;
 
 /** What runs a graph of the decoder, or does the same in other ways. */
-export type Runner = Pick<Session, "model" | "run" | "repeat">;
+export interface Runner extends Pick<Session, "model" | "run" | "repeat"> {
+  /** True where one run is several, and what is asked for meanwhile may come between them. Default: false. */
+  readonly inParts?: boolean;
+}
 
 type Options = Pick<DecoderGraphOptions, "images" | "finalSoftcap">;
 
-/** True where `Layerwise` can run the decoder and is worth it: all of its matrices in 4 bits, on a device with panels. */
+/** True where `Layerwise` can run the decoder and is worth it: its matrices in 4 bits, or some of them in panels already, on a device with panels. */
 export function runsLayerwise(
   config: GemmaConfig,
   { target, requantize }: Backend,
@@ -50,12 +53,15 @@ export function runsLayerwise(
   if (3 * hiddenSize * intermediateSize * numHiddenLayers < LARGE_DECODER) return false;
   const { matrices } = fedBy(layerGraph(config, target, true));
   const layers = Array.from({ length: numHiddenLayers }, (_, layer) => layer);
+  const found = layers.flatMap((layer) =>
+    matrices.map(({ nameIn, shape }) => ({ shape, matrix: findQuantized(checkpoint, nameIn(layer)) })),
+  );
+  const head = headOf(config, checkpoint);
   return (
     matrices.every(({ shape }) => rowsOfPanels(shape) !== undefined) &&
-    fits(headOf(config, checkpoint), [config.vocabSize, hiddenSize]) &&
-    layers.every((layer) =>
-      matrices.every(({ nameIn, shape }) => fits(findQuantized(checkpoint, nameIn(layer)), shape)),
-    )
+    (inPanels(head) || fits(head, [config.vocabSize, hiddenSize])) &&
+    found.every(({ matrix, shape }) => fits(matrix, shape)) &&
+    found.some(({ matrix }) => !inPanels(matrix))
   );
 }
 
@@ -66,8 +72,14 @@ function headOf(config: GemmaConfig, checkpoint: Checkpoint): QuantizedTensor | 
 }
 
 /** True for a matrix of exactly this shape that can become panels. */
-function fits(found: QuantizedTensor | undefined, [out, width]: readonly [number, number]): boolean {
-  return found !== undefined && requantizable(found) && found.shape[0] === out && found.shape[1] === width;
+function fits(found: QuantizedTensor | undefined, shape: readonly [number, number]): boolean {
+  if (!found || !requantizable(found) || !sameShape(found.shape, shape)) return false;
+  return !inPanels(found) || found.data.shape[2] === rowsOfPanels(shape);
+}
+
+/** True for a matrix that is multiplied with as it lies in its file. */
+function inPanels(found: QuantizedTensor | undefined): boolean {
+  return found?.bits === 8 && found.sums !== undefined;
 }
 
 /** Room for a matrix of one layer after the other. */
@@ -79,17 +91,18 @@ interface Room {
   readonly stored: readonly QuantizedTensor[];
 }
 
-/** The output layer, and where parts of it go. */
+/** The output layer, and where parts of it go: nowhere, if it is in panels already. */
 interface Head {
   readonly matrix: QuantizedTensor;
   readonly rooms: readonly Room[];
-  /** Tokens of a part. */
-  readonly rowsOfRoom: number;
+  /** Tokens that are scored at a time. */
+  readonly together: number;
 }
 
 /** A decoder that is run layer by layer. Fed as its graph is, one run after the other. */
 export class Layerwise implements Runner, AsyncDisposable {
   readonly model: GraphModel;
+  readonly inParts = true;
   readonly #backend: Backend;
   readonly #config: GemmaConfig;
   readonly #sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
@@ -287,8 +300,8 @@ export class Layerwise implements Runner, AsyncDisposable {
     how: { readonly signal?: AbortSignal },
   ): Promise<NdArray<"float32">> {
     const { vocabSize } = this.#config;
-    const { matrix, rooms, rowsOfRoom } = this.#head;
-    const [scored, together] = [rows.shape[0]!, rooms.length * rowsOfRoom];
+    const { matrix, rooms, together } = this.#head;
+    const scored = rows.shape[0]!;
     const logits: NdArray<"float32"> = {
       dtype: "float32",
       shape: [scored, vocabSize],
@@ -296,7 +309,7 @@ export class Layerwise implements Runner, AsyncDisposable {
     };
     if (scored === 0) return logits;
     const fill = (first: number): Promise<void> => {
-      const work = rooms.map(({ panels }, i) => ({ matrix, start: first + i * rowsOfRoom, ...panels }));
+      const work = rooms.map(({ panels, shape }, i) => ({ matrix, start: first + i * shape[0], ...panels }));
       return quiet(this.#backend.requantize!(work.filter(({ start }) => start < vocabSize)));
     };
     const feeds = Object.assign({}, ...rooms.map(({ panels }, i) => feedsOf(headInput(i), panels)));
@@ -364,13 +377,12 @@ function feedsOf(input: string, { data, scales }: Room["panels"]): Record<string
 
 /** The output layer goes where the largest matrices go that take what it takes: several parts of it at a time. */
 function headIn(rooms: readonly Room[], config: GemmaConfig, checkpoint: Checkpoint): Head {
+  const matrix = headOf(config, checkpoint)!;
+  if (inPanels(matrix)) return { matrix, rooms: [], together: config.vocabSize };
   const fitting = rooms.filter(({ shape }) => shape[1] === config.hiddenSize);
   const rowsOfRoom = Math.max(...fitting.map(({ shape }) => shape[0]));
-  return {
-    matrix: headOf(config, checkpoint)!,
-    rooms: fitting.filter(({ shape }) => shape[0] === rowsOfRoom),
-    rowsOfRoom,
-  };
+  const largest = fitting.filter(({ shape }) => shape[0] === rowsOfRoom);
+  return { matrix, rooms: largest, together: rowsOfRoom * largest.length };
 }
 
 function allOf({ shape: [rows = 0] }: Tensor): NdArray<"int64"> {

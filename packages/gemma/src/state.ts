@@ -348,9 +348,11 @@ export class DecoderState implements TextState {
     return this.#runPending(async (pending) => {
       const session = await this.#sessionFor(pending, asked);
       const hidden = await this.#hiddenFor(asked.length);
-      // Asked for at once; the second finds what the first wrote.
+      const written = this.#begin(session, pending, asked, { into: { hidden } }, { scored_rows: int64([0], []) });
+      if (session.inParts) await written;
+      // Else asked for at once; the second finds what the first wrote.
       const [, scores] = await Promise.all([
-        this.#begin(session, pending, asked, { into: { hidden } }, { scored_rows: int64([0], []) }),
+        written,
         head.run(
           { hidden, chosen: int64([chosen.length], chosen) },
           { host: ["scores"], ...(this.#signal && { signal: this.#signal }) },

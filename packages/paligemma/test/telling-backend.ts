@@ -22,6 +22,7 @@ export function tellingBackend(backend: Backend, tell: (graph: string) => void):
     upload: (array) => backend.upload(array),
     download: (tensor) => backend.download(tensor),
     copy: (from, to) => backend.copy(from, to),
+    ...(backend.requantize && { requantize: backend.requantize }),
     dispose: () => backend.dispose(),
     [Symbol.asyncDispose]: () => backend.dispose(),
   };

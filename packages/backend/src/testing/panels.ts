@@ -144,6 +144,34 @@ export function panelTests(bench: Bench): void {
     });
   });
 
+  test("panels are copied as they are", async () => {
+    const { requantize } = bench.backend;
+    if (!requantize || !place) return;
+    const shape = [256, 64] as const;
+    const parts = quantizedParts("w", shape, { bits: 8, blockSize: 64, zeroPoints: false });
+    const bytes = Int8Array.from({ length: 256 * 64 }, (_, i) => ((i * 31) % 255) - 127);
+    const factors = random([256, 1], 3);
+    const checkpoint = await checkpointWith(
+      {
+        [parts.data.name]: ndArray("int8", parts.data.shape, bytes),
+        [parts.scales.name]: factors,
+        [parts.sums!.name]: ndArray("int32", [256], new Int32Array(256)),
+      },
+      { offset: 1, source: place },
+    );
+    const stored = findQuantized(checkpoint, "w")!;
+    await room(shape, async (panels) => {
+      await requantize([{ matrix: stored, ...panels }]);
+      expect((await bench.backend.download(panels.data)).data).toEqual(bytes);
+      expect((await bench.backend.download(panels.scales)).data).toEqual(factors.data);
+      await requantize([{ matrix: stored, start: 128, ...panels }]);
+      const half = (await bench.backend.download(panels.data)).data as Int8Array;
+      expect(half.subarray(0, 128 * 64)).toEqual(bytes.subarray(128 * 64));
+      expect((await bench.backend.download(panels.scales)).data.subarray(128).every((scale) => scale === 0)).toBe(true);
+      await expectCode("backend/option", () => requantize([{ matrix: stored, start: 64, ...panels }]));
+    });
+  });
+
   test("products with fed panels, and what was asked for before sees what was there before", async () => {
     const { requantize } = bench.backend;
     if (!requantize || !place) return;
