@@ -48,8 +48,8 @@ export class Executor {
   #running = 0;
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
-  /** What repeated runs are given, from the first to the last. */
-  readonly #repeated = new WeakMap<RepeatRequest, Prepared>();
+  /** What repeated runs are given, from the first to the last, and which elements have been what ends them. */
+  readonly #repeated = new WeakMap<RepeatRequest, { readonly prepared: Prepared; readonly ended: boolean[] }>();
 
   /** Threads that unpack matrices, this one included, and what they do it with; made when it is needed. */
   readonly #threads: number;
@@ -180,14 +180,14 @@ export class Executor {
   /** One run of those that are asked for, and what is left to do. */
   async #repeat(request: RepeatRequest): Promise<Answer> {
     const { until, ring } = request;
-    const prepared = this.#repeated.get(request) ?? this.#prepare(request);
+    const state = this.#repeated.get(request) ?? { prepared: this.#prepare(request), ended: [] };
+    const { prepared, ended } = state;
     const results = await this.#go(prepared);
-    const ends =
-      until && until.values.includes(Number(viewAs(until.dtype, new Uint8Array(results.buffers[until.buffer]!))[0]));
+    const ends = until !== undefined && hasEnded(until, results.buffers[until.buffer]!, ended);
     request.left--;
     if (ends || request.left === 0) return ran(request.id, results);
     for (const window of prepared.moving) window.moveOn(request.left);
-    this.#repeated.set(request, prepared);
+    this.#repeated.set(request, state);
     if (!ring) {
       const { reply, move } = ran(request.id, results);
       return { reply: { ...reply, more: true }, move, again: request };
@@ -238,6 +238,17 @@ export class Executor {
     if (!data) throw new Error(`tensor ${tensor} is not in the store`);
     return data;
   }
+}
+
+/** Marks the elements that are what ends runs, and tells whether they do. */
+function hasEnded(
+  { dtype, values, atOnce }: NonNullable<RepeatRequest["until"]>,
+  buffer: ArrayBuffer,
+  ended: boolean[],
+): boolean {
+  const elements = Array.from(viewAs(dtype, new Uint8Array(buffer)), Number);
+  elements.forEach((element, i) => (ended[i] ||= values.includes(element)));
+  return ended.every(Boolean) || elements.some((element) => atOnce.includes(element));
 }
 
 /** Frees a session, and with it a profile that nobody asked for. */

@@ -61,8 +61,15 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly fetchMoves: Float64Array<ArrayBuffer>;
   /** Runs still to be done. */
   left: number;
-  /** The first element of this buffer, among those that come to the host, ends it where it is one of `values`. */
-  readonly until?: { readonly buffer: number; readonly dtype: DType; readonly values: readonly number[] };
+  /**
+   * It ends once every element of this buffer, among those that come to the host, has been one of `values`, or any is one of `atOnce`.
+   */
+  readonly until?: {
+    readonly buffer: number;
+    readonly dtype: DType;
+    readonly values: readonly number[];
+    readonly atOnce: readonly number[];
+  };
   /** Where the results of all runs but the last go, if their size is known. */
   readonly ring?: ResultRing;
 }

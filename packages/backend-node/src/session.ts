@@ -28,7 +28,7 @@ import { NodeTensor } from "./tensor.ts";
 /** Typed arrays begin at multiples of their element's size; 8 suits all of them. */
 const ALIGNMENT = 8;
 
-/** Windows that are a row further on in each of so many runs. */
+/** Windows that are so many rows further on in each of so many runs. */
 type Windows = Pick<RepeatOptions, "times" | "moves">;
 
 /** Numbers of a request, and for each input or output how far its window moves from run to run. */
@@ -105,7 +105,12 @@ export class NodeSession implements Session {
       fetches: Float64Array.from(fetched.numbers),
       fetchMoves: Float64Array.from(fetched.moves),
       ...(until && {
-        until: { buffer: host.indexOf(until.output), dtype: this.#output(until.output).dtype, values: until.values },
+        until: {
+          buffer: host.indexOf(until.output),
+          dtype: this.#output(until.output).dtype,
+          values: until.values,
+          atOnce: until.atOnce ?? [],
+        },
       }),
       ...(payload && { payload }),
       ...(ring && { ring }),
@@ -259,7 +264,8 @@ export class NodeSession implements Session {
 }
 
 function moveOf(tensor: NodeTensor, name: string, windows: Windows | undefined): number {
-  return windows?.moves?.includes(name) ? tensor.rowStep(name, windows.times) : 0;
+  const rows = windows?.moves?.[name] ?? 0;
+  return rows > 0 ? tensor.step(name, rows, windows!.times) : 0;
 }
 
 /** The buffers of a request, which are moved. */

@@ -105,14 +105,14 @@ export class NodeTensor implements Tensor {
   }
 
   /**
-   * Slots from one run to the next of `times` whose window is a row further on each time. Throws `backend/range` where the last would
-   * see more than there is.
+   * Slots from one run to the next of `times` whose window is so many rows further on each time. Throws `backend/range` where the last
+   * would see more than there is.
    */
-  rowStep(name: string, times: number): number {
+  step(name: string, rows: number, times: number): number {
     const { dtype, start, slots, shape } = this;
     if (bitsOf(dtype) === 4)
       throw new PaliGemmaError("backend/range", `${name} is ${dtype}, whose rows share bytes; only whole bytes move`);
-    const step = slotsOf(dtype, shape.slice(1));
+    const step = slotsOf(dtype, [rows, ...shape.slice(1)]);
     if (start + slots + (times - 1) * step > this.#block.slots)
       throw new PaliGemmaError(
         "backend/range",

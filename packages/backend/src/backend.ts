@@ -46,10 +46,13 @@ export interface RepeatOptions {
   readonly host: readonly string[];
   /** Outputs to write into tensors; they may be among `host` as well. */
   readonly into?: Readonly<Record<string, Tensor>>;
-  /** Inputs, and outputs of `into`, whose tensor is a window that is a row further on in every run. */
-  readonly moves?: readonly string[];
-  /** Ends after a run in which the first element of this output, one of `host`, is one of `values`. */
-  readonly until?: { readonly output: string; readonly values: readonly number[] };
+  /** Inputs, and outputs of `into`, whose tensor is a window that moves on: by so many rows from one run to the next. */
+  readonly moves?: Readonly<Record<string, number>>;
+  /**
+   * Ends after the run with which every element of this output, one of `host`, has been one of `values`, in whichever run, or in which any
+   * is one of `atOnce` (none unless told).
+   */
+  readonly until?: { readonly output: string; readonly values: readonly number[]; readonly atOnce?: readonly number[] };
   /**
    * Results are handed over so many at a time, and those that are left with the last; default 1. Each handing over wakes the
    * caller's thread, which takes its turn on a processor that computes.

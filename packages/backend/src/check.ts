@@ -45,7 +45,7 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
  * `backend/option` for what cannot be meant.
  */
 export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOptions): void {
-  const { times, together = 1, host, into = {}, moves = [], until } = options;
+  const { times, together = 1, host, into = {}, moves = {}, until } = options;
   const faults = unknownKeys(options, ["times", "host", "into", "moves", "until", "together", "signal"]).map(
     ({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`,
   );
@@ -53,8 +53,11 @@ export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOpti
     if (!Number.isSafeInteger(count) || count < 1)
       faults.push(`${name} is ${count}, it must be a whole number from 1 on`);
   const tensors = { ...feeds, ...into };
-  for (const name of moves)
+  for (const [name, rows] of Object.entries(moves)) {
     if (!tensors[name] || !isTensor(tensors[name])) faults.push(`${name} is no tensor, and cannot move`);
+    if (!Number.isSafeInteger(rows) || rows < 0)
+      faults.push(`${name} moves by ${rows} rows, which must be a whole number`);
+  }
   if (until && !host.includes(until.output))
     faults.push(`until names ${until.output}, which does not come to the host`);
   if (faults.length > 0)

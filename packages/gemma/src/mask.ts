@@ -41,10 +41,10 @@ export function prefixLmMask({ valid, types, tokens, window, compute }: MaskOpti
   return fromFloat32({ dtype: "float32", shape: [valid.length, 1, tokens, total], data }, compute);
 }
 
-/** Masks of steps of one row that follow each other over the same places of a cache. */
+/** Masks of steps that follow each other over the same places of a cache. */
 export interface StepMasksOptions {
-  /** What the cache holds before the first step, 0 is padding. */
-  readonly valid: Uint8Array;
+  /** Per row, what the cache holds before the first step, 0 is padding. */
+  readonly valid: readonly Uint8Array[];
   readonly steps: number;
   /** As in `MaskOptions`. */
   readonly window?: number | null;
@@ -52,18 +52,21 @@ export interface StepMasksOptions {
 }
 
 /**
- * Masks [steps, 1, 1, places + 1] over a cache with places for what it holds and for a token of every step but the last, and then
+ * Masks [steps · rows, 1, 1, places + 1], those of a step side by side, over a cache with places for what it holds and for a token of every step but the last, and then
  * the step's own token: a place that no step has filled yet is hidden.
  */
 export function stepMasks({ valid, steps, window, compute }: StepMasksOptions): NdArray {
-  const total = valid.length + steps;
-  const data = new Float32Array(steps * total).fill(HIDDEN[compute]);
+  const [rows, past] = [valid.length, valid[0]!.length];
+  const total = past + steps;
+  const data = new Float32Array(steps * rows * total).fill(HIDDEN[compute]);
   for (let step = 0; step < steps; step++) {
-    const q = valid.length + step;
+    const q = past + step;
     const first = window ? Math.max(0, q - window + 1) : 0;
-    const row = data.subarray(step * total, (step + 1) * total);
-    for (let k = first; k < q; k++) if (k >= valid.length || valid[k]) row[k] = 0;
-    row[total - 1] = 0;
+    valid.forEach((seen, b) => {
+      const row = data.subarray((step * rows + b) * total, (step * rows + b + 1) * total);
+      for (let k = first; k < q; k++) if (k >= past || seen[k]) row[k] = 0;
+      row[total - 1] = 0;
+    });
   }
-  return fromFloat32({ dtype: "float32", shape: [steps, 1, 1, total], data }, compute);
+  return fromFloat32({ dtype: "float32", shape: [steps * rows, 1, 1, total], data }, compute);
 }

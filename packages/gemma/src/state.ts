@@ -96,8 +96,8 @@ export class DecoderState implements TextState {
   }
 
   /**
-   * Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. Of one row, the
-   * steps follow each other on the device, where it can; so do `more` of them, for calls to come.
+   * Takes in the best token of each row, `steps` times or until every row has had one of `stopAt`; returns them. The steps follow each
+   * other on the device, where it can; so do `more` of them, for calls to come.
    */
   async advanceGreedy(steps: number, stopAt: readonly number[], more = 0): Promise<readonly (readonly number[])[]> {
     this.#check();
@@ -244,7 +244,7 @@ export class DecoderState implements TextState {
     return { data: logits.data as Float32Array, rows: logits.shape[0]!, vocabulary: logits.shape[1]! };
   }
 
-  /** The best token of each row; of one row, with steps under way for the `together` that are read at once and `more`. */
+  /** The best token of each row, with steps under way for the `together` that are read at once and `more`. */
   async #next(stopAt: readonly number[], together: number, more: number): Promise<number[]> {
     this.#signal?.throwIfAborted();
     const pending = this.#pending;
@@ -255,9 +255,9 @@ export class DecoderState implements TextState {
     }
     const rows = this.#lastRows();
     const { cache, length } = await this.#makeRoom();
-    if (this.rows === 1 && length === 1) {
+    if (length === 1) {
       this.#ahead = await stepsAhead(this.#parts, cache, this.#place, {
-        token: pending.ids[0]![0]!,
+        first: pending.ids.map(([token]) => token!),
         wanted: together + more,
         together,
         stopAt,

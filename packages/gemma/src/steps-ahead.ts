@@ -2,14 +2,14 @@ import type { RunResult, Tensor } from "@paligemma/backend";
 import type { NdArray } from "@paligemma/core";
 import type { KeyValueCache } from "./cache.ts";
 import type { DecoderParts } from "./decoder.ts";
-import { cacheNames, hasWindow } from "./decoder-graph.ts";
+import { cacheNames, hasPositionFirst, hasWindow } from "./decoder-graph.ts";
 import { stepMasks } from "./mask.ts";
 import { positionsServed } from "./network.ts";
 import { int64, stepFeeds, takenBy, type Place } from "./step.ts";
 
-/** Steps of one row that follow each other on the device, each fed with the token that the one before it chose. */
+/** Steps that follow each other on the device, each fed with the tokens that the one before it chose. */
 export interface StepsAhead extends Disposable {
-  /** What the next of them handed out, with `next` [1, 1]; undefined when there are no more. */
+  /** What the next of them handed out, with `next` [rows, 1]; undefined when there are no more. */
   next(): Promise<RunResult | undefined>;
   /** Ends them: one that is under way ends by itself. It has written beyond the cache's length only. */
   dispose(): void;
@@ -19,13 +19,13 @@ export interface StepsAhead extends Disposable {
 const MOST_STEPS = 64;
 
 interface AheadOptions {
-  /** The first token to take in. */
-  readonly token: number;
+  /** The first token to take in, of each row. */
+  readonly first: readonly number[];
   /** Tokens that are wanted at most. */
   readonly wanted: number;
   /** Tokens that nobody reads before all of them are there. */
   readonly together: number;
-  /** The step that chooses one of these is the last. */
+  /** The step after which every row has had one of these is the last. */
   readonly stopAt: readonly number[];
   readonly weights: Readonly<Record<string, Tensor>>;
   readonly signal: AbortSignal | undefined;
@@ -36,24 +36,27 @@ export async function stepsAhead(
   parts: DecoderParts,
   cache: KeyValueCache,
   place: Place,
-  { token, wanted, together, stopAt, weights, signal }: AheadOptions,
+  { first: tokens, wanted, together, stopAt, weights, signal }: AheadOptions,
 ): Promise<StepsAhead | undefined> {
   const { backend, config, imageTokenIndex } = parts;
-  const session = await parts.sessionFor(1, 1, false);
+  const rows = tokens.length;
+  const session = await parts.sessionFor(rows, rows, false);
   const past = place.valid[0]!.length;
   const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, MOST_STEPS);
-  if (!session.repeat || times < 2) return undefined;
+  // What a step chooses is a column, and so must be what the next one takes.
+  if (!session.repeat || times < 2 || (rows > 1 && hasPositionFirst(backend.target))) return undefined;
 
-  const first = stepFeeds(parts, cache, place, { ids: [[token]], prompt: undefined }, [0]);
-  const position = Number((first["position_ids"] as { readonly data: BigInt64Array }).data[0]);
-  const fed = token === imageTokenIndex ? 0 : token;
-  const masks = { valid: place.valid[0]!, steps: times, compute: backend.target.compute };
-  // What moves is on the device for all steps at once.
+  const asked = tokens.map((_, row) => row);
+  const first = stepFeeds(parts, cache, place, { ids: tokens.map((token) => [token]), prompt: undefined }, asked);
+  const { data: fed } = first["input_ids"] as { readonly data: BigInt64Array };
+  const { data: positions } = first["position_ids"] as { readonly data: BigInt64Array };
+  const masks = { valid: place.valid, steps: times, compute: backend.target.compute };
+  // What moves is on the device for all steps at once, a step after the other.
   const arrays: Record<string, NdArray> = {
-    input_ids: int64([times + 1, 1], [fed, ...Array.from({ length: times }, () => 0)]),
+    input_ids: int64([(times + 1) * rows, 1], [...Array.from(fed, Number), ...Array.from({ length: times * rows }, () => 0)]),
     position_ids: int64(
-      [times, 1],
-      Array.from({ length: times }, (_, i) => position + i),
+      [times * rows, 1],
+      Array.from({ length: times * rows }, (_, i) => Number(positions[i % rows]!) + Math.floor(i / rows)),
     ),
     mask: stepMasks(masks),
     ...(hasWindow(config) && { sliding_mask: stepMasks({ ...masks, window: config.slidingWindow }) }),
@@ -66,17 +69,24 @@ export async function stepsAhead(
     free();
     throw error;
   }
-  const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, 1)]));
+  const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, rows)]));
   // The cache is the same for every step: what no step has written yet is masked.
   const feeds = { ...first, ...cache.past(past + times - 1), ...weights, ...moving };
   const results = session.repeat(takenBy(session, feeds), {
     times,
     together,
     host: ["next"],
-    into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(1, 2) },
-    moves: [...Object.keys(moving), "next", ...cacheNames(config).map((name) => `present.${name}`)],
-    // An image token is looked up as another one, which the next call puts in.
-    until: { output: "next", values: imageTokenIndex === undefined ? stopAt : [...stopAt, imageTokenIndex] },
+    into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(rows, 2 * rows) },
+    moves: {
+      ...Object.fromEntries([...Object.keys(moving), "next"].map((name) => [name, rows])),
+      ...Object.fromEntries(cacheNames(config).map((name) => [`present.${name}`, 1])),
+    },
+    until: {
+      output: "next",
+      values: stopAt,
+      // An image token is looked up as another one, which the next call puts in.
+      ...(imageTokenIndex !== undefined && { atOnce: [imageTokenIndex] }),
+    },
     ...(signal && { signal }),
   });
   const dispose = (): void => {

@@ -77,6 +77,44 @@ describe.each(["pg1-tiny", "pg2-tiny", "pg2-tiny-w4"])("the decoder of %s alone"
     expect(chosen).toEqual(expected);
   });
 
+  it("chooses the same for the rows of a batch, however many steps are asked for, until each row has stopped", async () => {
+    const prompt = {
+      inputIds: ids([2, 10, 11, 12], [0, 0, 2, 30], [0, 2, 7, 8]),
+      attentionMask: ids([1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1]),
+    };
+    using plain = decoder.start(prompt);
+    const expected: number[][] = [[], [], []];
+    for (let i = 0; i < 30; i++) {
+      const { data, vocabulary } = await plain.logits();
+      const best = expected.map((_, row) => {
+        const scores = data.subarray(row * vocabulary, (row + 1) * vocabulary);
+        return scores.indexOf(Math.max(...scores));
+      });
+      best.forEach((token, row) => expected[row]!.push(token));
+      await plain.advance(best);
+    }
+    for (const [steps, more] of [
+      [30, 0],
+      [7, 0],
+      [1, 9],
+    ] as const) {
+      using state = decoder.start(prompt, { expectedTokens: 20 });
+      const chosen: number[][] = [[], [], []];
+      while (chosen[0]!.length < 30)
+        (await state.advanceGreedy(Math.min(steps, 30 - chosen[0]!.length), [], more)).forEach((tokens, row) =>
+          chosen[row]!.push(...tokens),
+        );
+      expect(chosen).toEqual(expected);
+    }
+    // Rows stop at their own places; the last of them ends it, and it goes on from there.
+    const stopAt = [expected[0]![3]!, expected[1]![8]!, expected[2]![5]!];
+    const upTo = expected.map((row) => row.findIndex((token) => stopAt.includes(token)) + 1);
+    using state = decoder.start(prompt);
+    expect(await state.advanceGreedy(30, stopAt)).toEqual(expected.map((row, i) => row.slice(0, upTo[i])));
+    const done = Math.max(...upTo);
+    expect(await state.advanceGreedy(30 - done, [])).toEqual(expected.map((row) => row.slice(done)));
+  });
+
   it("lets a step that is under way end by itself when the state goes", async () => {
     const held = async (): Promise<number> => (await backend.stats()).tensors;
     const before = await held();

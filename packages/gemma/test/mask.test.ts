@@ -64,7 +64,7 @@ describe("prefixLmMask", () => {
 describe("stepMasks", () => {
   /** What the steps see: the places of the cache, and after a space themselves. */
   function steps(valid: string, count: number, window?: number): string[] {
-    const masks = { valid: bytes(valid), steps: count, compute: "float32", ...(window && { window }) } as const;
+    const masks = { valid: [bytes(valid)], steps: count, compute: "float32", ...(window && { window }) } as const;
     const { data, shape } = stepMasks(masks);
     const total = valid.length + count;
     expect(shape).toEqual([count, 1, 1, total]);
@@ -76,6 +76,16 @@ describe("stepMasks", () => {
 
   it("shows each step the cache, what the steps before it wrote, and itself", () => {
     expect(steps("0111", 3)).toEqual(["011100 1", "011110 1", "011111 1"]);
+  });
+
+  it("has the rows of a step side by side", () => {
+    const valid = ["0111", "1111", "0011"];
+    const { data, shape } = stepMasks({ valid: valid.map(bytes), steps: 2, compute: "float32" });
+    expect(shape).toEqual([6, 1, 1, 6]);
+    const seen = Array.from({ length: 6 }, (_, i) =>
+      Array.from(data.subarray(6 * i, 6 * i + 6), (bias) => (Number(bias) === 0 ? 1 : 0)).join(""),
+    );
+    expect(seen).toEqual(["011101", "111101", "001101", "011111", "111111", "001111"]);
   });
 
   it("moves the window on", () => {

@@ -37,7 +37,7 @@ export function runTests(bench: Bench): void {
     if (!session.repeat) return;
     using list = await bench.backend.upload(floats([9, 1], [1, 1, 0, 0, 0, 0, 0, 0, 0]));
     const first = { x: list.rows(0, 2) };
-    const options = { host: ["y"], into: { y: list.rows(2, 3) }, moves: ["x", "y"] } as const;
+    const options = { host: ["y"], into: { y: list.rows(2, 3) }, moves: { x: 1, y: 1 } } as const;
     const told: number[] = [];
     const repeated = session.repeat(first, { ...options, times: 7, until: { output: "y", values: [7, 13] } });
     for await (const { host } of repeated) {
@@ -54,10 +54,35 @@ export function runTests(bench: Bench): void {
     expect(whole).toEqual([2, 3, 5, 8, 13, 21, 34]);
   });
 
+  test("windows of several rows move by as many, and every element ends by itself", async () => {
+    const model = buildGraph("doubling rows", bench.backend.target, (g) => {
+      const x = g.input("x", "float32", [2, 1]);
+      return { y: add(x, x) };
+    });
+    await using session = await bench.backend.compile(model);
+    if (!session.repeat) return;
+    const rows = async (until: NonNullable<RepeatOptions["until"]>): Promise<readonly number[][]> => {
+      using list = await bench.backend.upload(floats([14, 1], [1, 3, ...Array.from({ length: 12 }, () => 0)]));
+      const options = { times: 6, host: ["y"], into: { y: list.rows(2, 4) }, moves: { x: 2, y: 2 }, until };
+      const told: number[][] = [];
+      for await (const { host } of session.repeat!({ x: list.rows(0, 2) }, options))
+        told.push(Array.from(host["y"]!.data, Number));
+      const { data } = await bench.backend.download(list);
+      expect(Array.from(data, Number).slice(2, 2 + 2 * told.length)).toEqual(told.flat());
+      return told;
+    };
+    const all = [1, 2, 3, 4, 5, 6].map((step) => [2 ** step, 3 * 2 ** step]);
+    // Each at its own time; at the same; one of them never; and any of them at once.
+    expect(await rows({ output: "y", values: [4, 48] })).toEqual(all.slice(0, 4));
+    expect(await rows({ output: "y", values: [8, 24] })).toEqual(all.slice(0, 3));
+    expect(await rows({ output: "y", values: [4] })).toEqual(all);
+    expect(await rows({ output: "y", values: [4], atOnce: [12] })).toEqual(all.slice(0, 2));
+  });
+
   test("results that are handed over together are the same, also where they do not fill the last lot", async () => {
     await using session = await bench.backend.compile(summing());
     if (!session.repeat) return;
-    const options = { times: 7, host: ["y"], moves: ["x", "y"] } as const;
+    const options = { times: 7, host: ["y"], moves: { x: 1, y: 1 } } as const;
     const results = async (more: Partial<RepeatOptions>): Promise<readonly number[]> => {
       using list = await bench.backend.upload(floats([9, 1], [1, 1, 0, 0, 0, 0, 0, 0, 0]));
       const told: number[] = [];
@@ -107,14 +132,16 @@ export function runTests(bench: Bench): void {
     using all = await bench.backend.upload(floats([4, 1], [1, 1, 1, 1]));
     using y = await bench.backend.allocate("float32", [3, 1]);
     const x = all.rows(0, 2);
-    const options = { times: 3, host: ["y"], into: { y: y.rows(0, 1) }, moves: ["x", "y"] } as const;
+    const options = { times: 3, host: ["y"], into: { y: y.rows(0, 1) }, moves: { x: 1, y: 1 } } as const;
     const start = async (given: Feeds, how: RepeatOptions): Promise<unknown> => session.repeat!(given, how).next();
     expect(await start({ x }, options)).toMatchObject({ done: false });
     await expectCode("backend/range", async () => start({ x }, { ...options, into: { y: y.rows(1, 2) } }));
     await expectCode("backend/range", async () => start({ x: all.rows(1, 3) }, options));
     const wrong: Partial<Record<keyof RepeatOptions, unknown>>[] = [
       { times: 0 },
-      { moves: ["y", "z"] },
+      { moves: { y: 1, z: 1 } },
+      { moves: { x: -1 } },
+      { moves: { x: 0.5 } },
       { until: { output: "x", values: [] } },
       { unless: 1 } as never,
     ];
