@@ -142,7 +142,7 @@ export function gemmaGraph(
 
     let x = embedTokens(ids, w, config);
     if (options.images && !single) x = insertImages(x, config, grid);
-    const rotary = gemmaRotary(g, config);
+    const rotary = gemmaRotary(positions, config);
     const hidden = gemma(reshape(x, [single ? 1 : grid.join("*"), config.hiddenSize]), w, config, {
       ...(rows && { asked: (y) => gather(y, rows) }),
       grid,

@@ -12,14 +12,12 @@ import {
   multiplySomeQuantized,
   multiplyTransposed,
   rmsNorm,
-  rotaryArrays,
+  rotaryAt,
   rotaryTables,
   scalar,
   tanh,
   type Choices,
-  type Graph,
   type QuantizedMatrix,
-  type RotaryArrays,
   type RotaryTables,
   type Value,
   type Weights,
@@ -31,19 +29,15 @@ export const GEMMA_PREFIX = "language_model.model";
 /** Where its own output layer stands, if it has one. */
 export const HEAD = "language_model.lm_head";
 
-/** The rotary tables of a decoder, for every position that it may reach. */
-export function gemmaRotary(g: Graph, c: GemmaConfig): RotaryTables {
-  return rotaryTables(g, rotaryOf(c));
-}
-
-/** The tables of a decoder are two million cosines and sines, and several graphs have them. */
-const rotary = new WeakMap<GemmaConfig, RotaryArrays>();
-
-/** The same tables as arrays, which are not to be changed. */
-export function rotaryOf(c: GemmaConfig): RotaryArrays {
-  const made = rotary.get(c) ?? rotaryArrays({ positions: positionsServed(c), headDim: c.headDim, theta: c.ropeTheta });
-  rotary.set(c, made);
-  return made;
+/**
+ * The rotary tables of a decoder, for every position that it may reach, or what stands in them for the positions of a run, where that
+ * takes no programs to be compiled.
+ */
+export function gemmaRotary(positions: Value, { headDim, ropeTheta: theta, ...c }: GemmaConfig): RotaryTables {
+  const { graph } = positions;
+  return graph.target.fewPrograms
+    ? rotaryTables(graph, { positions: positionsServed(c), headDim, theta })
+    : rotaryAt(positions, { headDim, theta });
 }
 
 /**

@@ -18,8 +18,8 @@ import {
 } from "@paligemma/graph";
 import type { Checkpoint } from "@paligemma/weights";
 import { insertImages, positionFirstCache, type DecoderGraphOptions } from "./decoder-graph.ts";
-import { embedTokens, GEMMA_PREFIX, partOfScores, tokenScores } from "./ends.ts";
-import { gemma, positionsServed } from "./network.ts";
+import { embedTokens, GEMMA_PREFIX, gemmaRotary, partOfScores, tokenScores } from "./ends.ts";
+import { gemma } from "./network.ts";
 
 // The decoder in parts, for many rows: what is before the layers, one graph for all layers, which is fed their weights, and the output
 // layer, some rows of it at a time. They are fed as `gemmaGraph` is, and give what it gives.
@@ -28,7 +28,7 @@ import { gemma, positionsServed } from "./network.ts";
 const ROWS = "batch*tokens";
 const GRID = ["batch", "tokens"] as const;
 
-/** `input_ids`, and those of images → `x` [batch · tokens, hidden size]. */
+/** `input_ids`, those of images, and `position_ids` → `x` [batch · tokens, hidden size], and `cos` and `sin` of the positions. */
 export function beginGraph(
   config: GemmaConfig,
   target: Target,
@@ -39,12 +39,13 @@ export function beginGraph(
     const ids = g.input("input_ids", "int64", GRID);
     const embedded = embedTokens(ids, checkpointWeights(g, checkpoint).at(GEMMA_PREFIX), config);
     const x = images ? insertImages(embedded, config, GRID) : embedded;
-    return { x: cast(reshape(x, [ROWS, config.hiddenSize]), "float32") };
+    const { cos, sin } = gemmaRotary(g.input("position_ids", "int64", GRID), config);
+    return { x: cast(reshape(x, [ROWS, config.hiddenSize]), "float32"), cos, sin };
   });
 }
 
 /**
- * One layer: `x`, `position_ids`, `rotary.cos` and `rotary.sin` (`rotaryArrays`), `mask` and what the cache has of the layer, `past.0.key` and `past.0.value`, → `next` as `x`, and
+ * One layer: `x`, `position_ids`, `cos` and `sin`, `mask` and what the cache has of the layer, `past.0.key` and `past.0.value`, → `next` as `x`, and
  * `present.0.key` and `present.0.value`. The last layer has `hidden` [asked, hidden size] in place of `next`, for `logit_rows`. Weights are
  * inputs (`fedWeights`), called as those of layer 0 below `language_model.model`.
  */
@@ -59,15 +60,15 @@ export function layerGraph(config: GemmaConfig, target: Target, last: boolean): 
       const positions = g.input("position_ids", "int64", GRID);
       const mask = g.input("mask", target.compute, ["batch", 1, "tokens", "total"]);
       const cache = positionFirstCache(g, one, "batch");
-      const table = [positionsServed(config), config.headDim / 2];
+      const angles = [...GRID, config.headDim / 2];
       const rows = last ? g.input("logit_rows", "int64", ["asked"]) : undefined;
       const y = gemma(x, panelWeights(g), one, {
         ...(rows && { asked: (some) => gather(some, rows) }),
         grid: GRID,
         positions,
         rotary: {
-          cos: g.input("rotary.cos", target.compute, table),
-          sin: g.input("rotary.sin", target.compute, table),
+          cos: g.input("cos", target.compute, angles),
+          sin: g.input("sin", target.compute, angles),
         },
         mask,
         slidingMask: mask,

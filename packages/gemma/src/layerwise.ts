@@ -17,7 +17,7 @@ import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
 import { FED_SCALES, sameShape, type AdapterSlots, type GraphModel } from "@paligemma/graph";
 import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
-import { HEAD, headName, rotaryOf } from "./ends.ts";
+import { HEAD, headName } from "./ends.ts";
 import { beginGraph, fedBy, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
 import { bestOf } from "./scores.ts";
 import { int64 } from "./step.ts";
@@ -109,7 +109,6 @@ export class Layerwise implements Runner, AsyncDisposable {
   readonly #rooms: readonly Room[];
   /** Of each layer, by the names of inputs. */
   readonly #vectors: readonly Readonly<Record<string, NdArray>>[];
-  readonly #rotary: Readonly<Record<string, Tensor>>;
   readonly #head: Head;
   /** The first layer is in the rooms, or will be, until they are used. */
   #first: Promise<void> | undefined;
@@ -122,7 +121,6 @@ export class Layerwise implements Runner, AsyncDisposable {
       readonly sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
       readonly rooms: readonly Room[];
       readonly vectors: readonly Readonly<Record<string, NdArray>>[];
-      readonly rotary: Readonly<Record<string, Tensor>>;
       readonly head: Head;
       readonly first: Promise<void>;
     },
@@ -133,7 +131,6 @@ export class Layerwise implements Runner, AsyncDisposable {
     this.#sessions = made.sessions;
     this.#rooms = made.rooms;
     this.#vectors = made.vectors;
-    this.#rotary = made.rotary;
     this.#head = made.head;
     this.#first = made.first;
   }
@@ -161,12 +158,6 @@ export class Layerwise implements Runner, AsyncDisposable {
       }
       // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
       const first = unpack(backend, rooms, 0);
-      const rotary: Record<string, Tensor> = {};
-      for (const [name, table] of Object.entries(rotaryOf(config))) {
-        const tensor = await backend.upload(table);
-        made.push(tensor);
-        rotary[`rotary.${name}`] = tensor;
-      }
       const head = headIn(rooms, config, checkpoint);
       const graphs = {
         begin: beginGraph(config, target, checkpoint, options),
@@ -194,7 +185,6 @@ export class Layerwise implements Runner, AsyncDisposable {
         config,
         sessions: sessions as Required<typeof sessions>,
         rooms,
-        rotary,
         vectors,
         head,
         first,
@@ -247,7 +237,10 @@ export class Layerwise implements Runner, AsyncDisposable {
     const sliding = feeds["sliding_mask"] ? await onDevice("sliding_mask") : mask;
     let filled = this.#first ?? unpack(this.#backend, this.#rooms, 0);
     this.#first = undefined;
-    let x = keep((await begin.run(pick(begin), { device: ["x"], ...how })).device["x"]!);
+    const begun = (await begin.run(pick(begin), { device: ["x", "cos", "sin"], ...how })).device;
+    Object.values(begun).forEach(keep);
+    const angles = { cos: begun["cos"]!, sin: begun["sin"]! };
+    let x = begun["x"]!;
     let hidden = into["hidden"];
     const { numHiddenLayers, layerTypes } = this.#config;
     for (let i = 0; i < numHiddenLayers; i++) {
@@ -258,7 +251,7 @@ export class Layerwise implements Runner, AsyncDisposable {
         {
           ...pick(session),
           x,
-          ...this.#rotary,
+          ...angles,
           mask: layerTypes[i] === "sliding_attention" ? sliding : mask,
           "past.0.key": feeds[`past.${i}.key`]!,
           "past.0.value": feeds[`past.${i}.value`]!,
@@ -331,7 +324,7 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   async dispose(): Promise<void> {
     const rooms = this.#rooms.flatMap(({ panels }) => [panels.data, panels.scales]);
-    await disposeAll([...rooms, ...Object.values(this.#rotary), ...Object.values(this.#sessions)]);
+    await disposeAll([...rooms, ...Object.values(this.#sessions)]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -20,7 +20,7 @@ import {
 const MAX_POSITIONS = 8192;
 
 /** Positions that a decoder serves at most: prompt and answer together. */
-export function positionsServed(c: GemmaConfig): number {
+export function positionsServed(c: Pick<GemmaConfig, "maxPositionEmbeddings">): number {
   return Math.min(c.maxPositionEmbeddings, MAX_POSITIONS);
 }
 

@@ -53,7 +53,10 @@ export async function stepsAhead(
   const masks = { valid: place.valid, steps: times, compute: backend.target.compute };
   // What moves is on the device for all steps at once, a step after the other.
   const arrays: Record<string, NdArray> = {
-    input_ids: int64([(times + 1) * rows, 1], [...Array.from(fed, Number), ...Array.from({ length: times * rows }, () => 0)]),
+    input_ids: int64(
+      [(times + 1) * rows, 1],
+      [...Array.from(fed, Number), ...Array.from({ length: times * rows }, () => 0)],
+    ),
     position_ids: int64(
       [times * rows, 1],
       Array.from({ length: times * rows }, (_, i) => Number(positions[i % rows]!) + Math.floor(i / rows)),

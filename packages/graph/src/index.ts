@@ -47,12 +47,10 @@ export { choicesFor, multiplySome, multiplySomeQuantized, type Choices } from ".
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export {
   attention,
-  rotaryArrays,
+  rotaryAt,
   rotaryTables,
   rotate,
   type AttentionOptions,
-  type RotaryArrays,
-  type RotaryOptions,
   type RotaryTables,
 } from "./operators/attention.ts";
 export { ONNX_DTYPE } from "./operators/elementwise.ts";

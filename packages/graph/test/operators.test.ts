@@ -19,7 +19,6 @@ import {
   patches,
   reshape,
   rmsNorm,
-  rotaryArrays,
   rotaryTables,
   rotate,
   scalar,
@@ -99,12 +98,7 @@ const RULES: readonly Rule[] = [
     "rotate",
     ["b", "t", 32],
     (x, g) =>
-      rotate(
-        x(["b", "t", 32]),
-        x(["b", "t"], "int64"),
-        rotaryTables(g, rotaryArrays({ positions: 9, headDim: 16, theta: 1e4 })),
-        2,
-      ),
+      rotate(x(["b", "t", 32]), x(["b", "t"], "int64"), rotaryTables(g, { positions: 9, headDim: 16, theta: 1e4 }), 2),
   ],
   [
     "attention",
@@ -297,7 +291,7 @@ describe("what is emitted", () => {
 
   test("rotary angles are float32, as the reference computes them", () => {
     const model = buildGraph("test", CPU, (g) => {
-      const { cos, sin } = rotaryTables(g, rotaryArrays({ positions: 3, headDim: 4, theta: 10_000 }));
+      const { cos, sin } = rotaryTables(g, { positions: 3, headDim: 4, theta: 10_000 });
       return { cos, sin };
     });
     const angles = [0, 0, 1, Math.fround(0.01), 2, Math.fround(0.02)];

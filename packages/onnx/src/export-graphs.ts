@@ -95,7 +95,7 @@ function decoder(g: Graph, c: GemmaConfig, checkpoint: Checkpoint): Readonly<Rec
   const rows = gemma(reshape(x, [grid.join("*"), c.hiddenSize]), root.at(GEMMA_PREFIX), c, {
     grid,
     positions,
-    rotary: gemmaRotary(g, c),
+    rotary: gemmaRotary(positions, c),
     mask,
     slidingMask: hasWindow(c) ? graphMask(attentionMask, SIZES, c.slidingWindow) : mask,
     remember: cache.remember,

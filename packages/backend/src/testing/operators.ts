@@ -16,7 +16,7 @@ import {
   relu,
   reshape,
   rmsNorm,
-  rotaryArrays,
+  rotaryAt,
   rotaryTables,
   rotate,
   softmax,
@@ -168,23 +168,20 @@ export function operatorTests(bench: Bench): void {
       const x = random([2, 3, heads * 16], 15);
       const places = [0, 1, 299, 7, 8, 9];
       for (const fused of [bench.backend.target.fused, new Set<never>()]) {
-        const { y } = await runOnce(
-          bench.backend,
-          { x, positions: int64([2, 3], places) },
-          (g) => {
-            const tables = rotaryTables(g, rotaryArrays({ positions: 300, headDim: 16, theta: 10_000 }));
-            return {
-              y: rotate(
-                g.input("x", "float32", ["batch", "tokens", heads * 16]),
-                g.input("positions", "int64", ["batch", "tokens"]),
-                tables,
-                heads,
-              ),
-            };
-          },
-          { ...bench.backend.target, fused },
-        );
-        expectClose(y, reference.rotate(exact(x), places, heads, 10_000), tolerances.operator);
+        for (const form of ["tables", "at hand"]) {
+          const { y } = await runOnce(
+            bench.backend,
+            { x, positions: int64([2, 3], places) },
+            (g) => {
+              const positions = g.input("positions", "int64", ["batch", "tokens"]);
+              const made = { positions: 300, headDim: 16, theta: 10_000 };
+              const tables = form === "tables" ? rotaryTables(g, made) : rotaryAt(positions, made);
+              return { y: rotate(g.input("x", "float32", ["batch", "tokens", heads * 16]), positions, tables, heads) };
+            },
+            { ...bench.backend.target, fused },
+          );
+          expectClose(y, reference.rotate(exact(x), places, heads, 10_000), tolerances.operator);
+        }
       }
     });
   }

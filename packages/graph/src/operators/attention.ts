@@ -1,4 +1,4 @@
-import { PaliGemmaError, fromFloat32, ndArray, type NdArray } from "@paligemma/core";
+import { PaliGemmaError, fromFloat32, ndArray } from "@paligemma/core";
 import type { Graph, Node } from "../graph.ts";
 import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
@@ -208,57 +208,67 @@ function plainAttention(
   return reshape(open, [...q.shape.slice(0, 2), heads * headDim]);
 }
 
-/** Cosines and sines of rotary positions, in the arithmetic format: two tables [positions, headDim / 2]. */
+/**
+ * Cosines and sines of rotary positions, in the arithmetic format: two tables [positions, headDim / 2], or what stands in them for the
+ * positions at hand, [batch, tokens, headDim / 2].
+ */
 export interface RotaryTables {
   readonly cos: Value;
   readonly sin: Value;
 }
 
-/** What rotary tables are made for. */
-export interface RotaryOptions {
-  readonly positions: number;
-  readonly headDim: number;
-  readonly theta: number;
-}
-
-/** The same as arrays. */
-export interface RotaryArrays {
-  readonly cos: NdArray<"float32">;
-  readonly sin: NdArray<"float32">;
-}
-
-/** Tables as constants of a graph. */
-export function rotaryTables(g: Graph, { cos, sin }: RotaryArrays): RotaryTables {
-  return {
-    cos: g.constant(fromFloat32(cos, g.target.compute)),
-    sin: g.constant(fromFloat32(sin, g.target.compute)),
-  };
-}
-
 /** Tables for positions 0 … positions − 1: angle = position · theta^(−2j / headDim), j = 0 … headDim / 2 − 1. */
-export function rotaryArrays({ positions, headDim, theta }: RotaryOptions): RotaryArrays {
+export function rotaryTables(
+  g: Graph,
+  options: { readonly positions: number; readonly headDim: number; readonly theta: number },
+): RotaryTables {
+  const { positions, headDim, theta } = options;
   const half = headDim / 2;
   const cos = new Float32Array(positions * half);
   const sin = new Float32Array(positions * half);
-  for (let j = 0; j < half; j++) {
-    // The reference rounds the frequency and the angle to float32 before it takes the cosine.
-    const frequency = Math.fround(1 / theta ** ((2 * j) / headDim));
+  frequencies(headDim, theta).forEach((frequency, j) => {
     for (let position = 0; position < positions; position++) {
       const angle = Math.fround(position * frequency);
       cos[position * half + j] = Math.cos(angle);
       sin[position * half + j] = Math.sin(angle);
     }
-  }
-  return { cos: ndArray("float32", [positions, half], cos), sin: ndArray("float32", [positions, half], sin) };
+  });
+  const table = (values: Float32Array): Value =>
+    g.constant(fromFloat32(ndArray("float32", [positions, half], values), g.target.compute));
+  return { cos: table(cos), sin: table(sin) };
+}
+
+/**
+ * The same for `positions` (int64 [batch, tokens]), computed by the graph: no table of megabytes to be made and kept, for two operators
+ * more.
+ */
+export function rotaryAt(
+  positions: Value,
+  { headDim, theta }: { readonly headDim: number; readonly theta: number },
+): RotaryTables {
+  const g = positions.graph;
+  const [batch, tokens] = positions.shape as readonly [Dim, Dim];
+  const half = headDim / 2;
+  const each = g.constant(ndArray("float32", [half], frequencies(headDim, theta)));
+  const angles = mul(cast(reshape(positions, [batch, tokens, 1]), "float32"), each);
+  const of = (op: "Cos" | "Sin"): Value =>
+    cast(g.node({ op, inputs: [angles], outputs: [angles] })[0]!, g.target.compute);
+  return { cos: of("Cos"), sin: of("Sin") };
+}
+
+/** The reference rounds the frequency and the angle to float32 before it takes the cosine. */
+function frequencies(headDim: number, theta: number): Float32Array {
+  return Float32Array.from({ length: headDim / 2 }, (_, j) => 1 / theta ** ((2 * j) / headDim));
 }
 
 /** x [batch, tokens, heads · headDim] rotated by its positions (int64 [batch, tokens]), halves as pairs ("NeoX"). */
 export function rotate(x: Value, positions: Value, tables: RotaryTables, heads: number): Value {
   const g = x.graph;
+  const areTables = tables.cos.shape.length === 2;
   if (g.target.fused.has("RotaryEmbedding")) {
     return g.node({
       op: "RotaryEmbedding",
-      inputs: [x, tables.cos, tables.sin, positions],
+      inputs: [x, tables.cos, tables.sin, ...(areTables ? [positions] : [])],
       attributes: { num_heads: { int: heads }, interleaved: { int: 0 } },
       outputs: [x],
     })[0]!;
@@ -267,7 +277,7 @@ export function rotate(x: Value, positions: Value, tables: RotaryTables, heads: 
   const half = (width as number) / heads / 2;
   const parts = reshape(x, [batch!, tokens!, heads, 2, half]);
   const pick = (i: number): Value => gather(parts, g.constant(ndArray("int64", [], BigInt64Array.of(BigInt(i)))), 3);
-  const at = (table: Value): Value => reshape(gather(table, positions), [batch!, tokens!, 1, half]);
+  const at = (table: Value): Value => reshape(areTables ? gather(table, positions) : table, [batch!, tokens!, 1, half]);
   const [a, b, cos, sin] = [pick(0), pick(1), at(tables.cos), at(tables.sin)];
   const turned = concat([sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))], 3);
   return reshape(turned, x.shape);
