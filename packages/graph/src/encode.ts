@@ -1,11 +1,13 @@
-import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { PaliGemmaError, bitsOf } from "@paligemma/core";
+import { create, fromBinary, toBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { PaliGemmaError, bitsOf, type DType } from "@paligemma/core";
 import type { TensorRef } from "@paligemma/weights";
 import {
   AttributeProtoSchema,
   ModelProtoSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
   type TensorProtoSchema,
-  type ValueInfoProtoSchema,
 } from "./generated/onnx-pb.ts";
 import type { Attribute, GraphModel, Initializer, Port } from "./graph.ts";
 import { ONNX_DTYPE } from "./operators/elementwise.ts";
@@ -63,6 +65,7 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
     };
   }
 
+  const port = portEncoder();
   const graph = {
     name: model.name,
     node: model.nodes.map((node) => ({
@@ -96,14 +99,33 @@ export function encodeOnnx(model: GraphModel, locate: (ref: TensorRef) => Extern
   return { bytes: toBinary(ModelProtoSchema, message), external };
 }
 
-function port({ name, dtype, shape }: Port): MessageInitShape<typeof ValueInfoProtoSchema> {
-  if (bitsOf(dtype) === 4)
-    throw new PaliGemmaError("graph/dtype", `${name} is ${dtype}, which cannot cross the border of a graph`);
+/**
+ * Encodes what goes in, comes out or is made on the way. A graph has a thousand such values and a few types, and a type is four messages or
+ * more: each is encoded once, and goes into the others as bytes.
+ */
+function portEncoder(): (port: Port) => MessageShape<typeof ValueInfoProtoSchema> {
+  const types = new Map<string, Uint8Array>();
+  return ({ name, dtype, shape }) => {
+    if (bitsOf(dtype) === 4)
+      throw new PaliGemmaError("graph/dtype", `${name} is ${dtype}, which cannot cross the border of a graph`);
+    const key = JSON.stringify([dtype, shape]);
+    const data = types.get(key) ?? encodedType(dtype, shape);
+    types.set(key, data);
+    const message = create(ValueInfoProtoSchema, { name });
+    message.$unknown = [{ no: ValueInfoProtoSchema.field.type.number, wireType: WireType.LengthDelimited, data }];
+    return message;
+  };
+}
+
+/** A type with its length before it, as it stands in a message. */
+function encodedType(dtype: DType, shape: Port["shape"]): Uint8Array {
   const dim = shape.map((d) => ({
     value:
       typeof d === "number" ? { case: "dimValue" as const, value: BigInt(d) } : { case: "dimParam" as const, value: d },
   }));
-  return { name, type: { value: { case: "tensorType", value: { elemType: ONNX_DTYPE[dtype], shape: { dim } } } } };
+  const tensorType = { elemType: ONNX_DTYPE[dtype], shape: { dim } };
+  const type = create(TypeProtoSchema, { value: { case: "tensorType", value: tensorType } });
+  return new BinaryWriter().bytes(toBinary(TypeProtoSchema, type)).finish();
 }
 
 function attribute(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
