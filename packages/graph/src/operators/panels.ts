@@ -57,7 +57,10 @@ function productsRowByRow(bytes: Value, { count, rows, apart }: QuantizedPanels)
   const [n, width] = bytes.shape as readonly [Dim, number];
   const { graph: g } = bytes;
   const parts = width % PART === 0 ? width / PART : 1;
-  const cut = transpose(reshape(bytes, [1, n, parts, 1, width / parts]), [0, 2, 1, 3, 4]);
+  const cut =
+    parts === 1
+      ? reshape(bytes, [1, 1, n, 1, width])
+      : transpose(reshape(bytes, [1, n, parts, 1, width / parts]), [0, 2, 1, 3, 4]);
   const sums = g.node({
     op: "MatMulInteger",
     inputs: [cut, apart(parts)],
