@@ -214,31 +214,42 @@ export function buildGraph(
 
   const results = Object.entries(define(graph));
   if (results.length === 0) throw new PaliGemmaError("graph/outputs", `the graph ${name} returns nothing`);
+  /** What nodes made and is handed out once takes the output's name; all else is given another. */
+  const renamed = new Map<string, string>();
+  const made = new Set(nodes.flatMap((node) => node.outputs));
   const outputs: Port[] = results.map(([outputName, result]) => {
     if (result.graph !== graph)
       throw new PaliGemmaError(
         "graph/mixed",
         `output ${outputName} of ${name} belongs to the graph ${result.graph.name}`,
       );
-    const [named] = [value(outputName, result)];
-    nodes.push({
-      op: "Identity",
-      domain: "",
-      name: `${outputName}.node`,
-      inputs: [result.name],
-      outputs: [named.name],
-      attributes: {},
-    });
+    value(outputName, result);
+    if (made.has(result.name) && !renamed.has(result.name)) renamed.set(result.name, outputName);
+    else
+      nodes.push({
+        op: "Identity",
+        domain: "",
+        name: `${outputName}.node`,
+        inputs: [result.name],
+        outputs: [outputName],
+        attributes: {},
+      });
     return { name: outputName, dtype: result.dtype, shape: result.shape };
   });
+  const called = (valueName: string): string => renamed.get(valueName) ?? valueName;
+  const finished = nodes.map((node) => ({
+    ...node,
+    inputs: node.inputs.map(called),
+    outputs: node.outputs.map(called),
+  }));
   return {
     name,
     target,
     inputs,
     outputs,
-    nodes,
+    nodes: finished,
     initializers: [...initializers.values()],
-    values: nodes.flatMap((node) =>
+    values: finished.flatMap((node) =>
       node.outputs.map((output) => {
         const { dtype, shape } = values.get(output)!;
         return { name: output, dtype, shape };

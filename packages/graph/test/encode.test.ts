@@ -87,7 +87,7 @@ describe("encodeOnnx", () => {
       "Op",
       "com.microsoft",
       ["x", "", "x"],
-      ["Op_0"],
+      ["y"],
     ]);
     const read = node!.attribute.map(({ name, type, i, f, s, ints }) => [
       name,
@@ -149,7 +149,7 @@ describe("encodeOnnx", () => {
       return { y: cast(add(x, x), "int32") };
     });
     const { valueInfo } = decode(model);
-    expect(valueInfo.map(({ name }) => name)).toEqual(["Add_0", "Cast_0", "y"]);
+    expect(valueInfo.map(({ name }) => name)).toEqual(["Add_0", "y"]);
     expect(valueInfo[1]).toMatchObject({
       type: {
         value: { value: { elemType: 6, shape: { dim: [{ value: { value: "n" } }, { value: { value: 8n } }] } } },

@@ -66,14 +66,14 @@ function productsRowByRow(bytes: Value, { count, rows, apart }: QuantizedPanels)
     inputs: [cut, apart(parts)],
     outputs: [{ dtype: "int32", shape: [count, parts, n, 1, rows] }],
   })[0]!;
-  const shape = [count, n, rows];
-  if (parts === 1) return reshape(sums, shape);
-  return g.node({
+  if (parts === 1) return reshape(transpose(sums, [2, 0, 1, 3, 4]), [n, count * rows]);
+  const whole = g.node({
     op: "ReduceSum",
     inputs: [sums, integers(g, [1, 3])],
     attributes: { keepdims: { int: 0 } },
-    outputs: [{ dtype: "int32", shape }],
+    outputs: [{ dtype: "int32", shape: [count, n, rows] }],
   })[0]!;
+  return sideBySide(whole);
 }
 
 /**
@@ -83,7 +83,10 @@ function productsRowByRow(bytes: Value, { count, rows, apart }: QuantizedPanels)
 function scaledRows(bytes: Value, panels: QuantizedPanels): Value {
   const { graph: g } = bytes;
   const n = bytes.shape[0]!;
-  if (g.isFew(n)) return sideBySide(scaled(productsRowByRow(bytes, panels), panels));
+  if (g.isFew(n)) {
+    const { rowSums, rowScales } = panels;
+    return mul(cast(sub(productsRowByRow(bytes, panels), middles(rowSums)), "float32"), rowScales);
+  }
   if (!g.isMany(n)) return sideBySide(scaled(products(bytes, panels), panels));
   const { count, rows, data, panelScales } = panels;
   const [y] = g.node({
