@@ -65,7 +65,7 @@ export interface QuantizedMatrix {
 
 /** A checkpoint to be written; nothing was read yet. */
 export interface QuantizedCheckpoint {
-  /** All tensors: matrices in their parts, everything else with the numbers that it had. */
+  /** All tensors: matrices in their parts, everything else with the numbers that it had, in float32. */
   readonly tensors: readonly TensorRef[];
   readonly matrices: readonly QuantizedMatrix[];
 }
@@ -114,7 +114,7 @@ export function planCheckpoint(checkpoint: Checkpoint, options: QuantizeOptions)
       const bits = bitsFor(ref.name, options);
       if (bits === undefined) {
         const half = ref.dtype === "bfloat16" || ref.dtype === "float16";
-        const isCast = vision === "float32" && half && OF_VISION.test(ref.name);
+        const isCast = half && (vision !== "keep" || !OF_VISION.test(ref.name));
         return isCast ? { ref: castTensor(ref, "float32"), from: ref } : { ref };
       }
       const own = ref.name === TABLE ? undefined : moments?.get(ref.name);
@@ -141,7 +141,8 @@ export function plannedMatrices(planned: readonly PlannedTensor[]): readonly Qua
 
 /**
  * The tensors of a checkpoint under released names, its matrices in 4 or 8 bits, computed while they are read. Norms, biases
- * and whatever else is no matrix of a linear layer stay as they are. Throws `quantization/option`, and
+ * and whatever else is no matrix of a linear layer keep their numbers, in float32: hundreds of small tensors in half precision take longer to
+ * be converted than a model takes to load. Throws `quantization/option`, and
  * `quantization/nothing` where no matrix has a name of PaliGemma or all are quantised already.
  */
 export function quantizeCheckpoint(

@@ -34,11 +34,11 @@ function made(options: QuantizeOptions, of = checkpoint()): Readonly<Record<stri
 }
 
 describe("quantizeCheckpoint", () => {
-  it("packs the decoder's matrices and leaves everything else as it is", () => {
+  it("packs the decoder's matrices and, where told, keeps the vision encoder's bytes", () => {
     const given = checkpoint();
     const { tensors } = quantizeCheckpoint(given, { dtype: "int8", vision: "keep" });
     const kept = tensors.filter((ref) => given.tensors.get(ref.name) === ref).map(({ name }) => name);
-    expect(kept).toEqual(Object.keys(SHAPES).filter((name) => !/embed_tokens|_proj\./.test(name)));
+    expect(kept).toEqual(Object.keys(SHAPES).filter((name) => /^(vision|multi)/.test(name)));
     expect(tensors.some(({ name }) => name === TABLE)).toBe(false);
   });
 
@@ -66,19 +66,20 @@ describe("quantizeCheckpoint", () => {
     expect(made({ dtype: "int4", vision: "int8" })).toMatchObject({ fc2: "8/288", linear: "8/96", q_proj: "4/32" });
   });
 
-  it("writes what the vision encoder has in half precision as float32, and nothing else", async () => {
+  it("writes what is in half precision and is not packed as float32", async () => {
     const given = checkpoint();
     const { tensors, matrices } = quantizeCheckpoint(given, { dtype: "int8" });
     const written = checkpointOf(tensors);
     const seeing = Object.keys(SHAPES).filter((name) => /^(vision|multi)/.test(name));
     expect(seeing).toHaveLength(4);
-    for (const name of seeing) {
+    for (const name of [...seeing, `${LAYER}.input_layernorm.weight`]) {
       const [before, after] = [await given.read(name), await written.read(name)];
       expect([after.dtype, after.shape]).toEqual(["float32", before.shape]);
       expect(after.data).toEqual(toFloat32(before).data);
     }
     expect(matrices.map(({ name }) => name).filter((name) => seeing.includes(name))).toEqual([]);
-    expect(written.tensors.get(`${LAYER}.input_layernorm.weight`)!.dtype).toBe("bfloat16");
+    const packed = checkpointOf(quantizeCheckpoint(given, { dtype: "int8", vision: "int8" }).tensors);
+    expect([...packed.tensors.values()].filter(({ dtype }) => /^b?float16$/.test(dtype))).toEqual([]);
   });
 
   it("stands for the checkpoint that it was made from, in any spelling", () => {
