@@ -18,6 +18,10 @@ export function report(lines: readonly Line[]): string {
   const ratio = (peer: string, name: string, key: string): string =>
     names.includes(peer) ? (of(peer, key) / of(name, key)).toFixed(2) : "";
 
+  /** With what is compiled for single steps. */
+  const secondTokens = (name: string): number[] =>
+    numbers(name, "firstStepMilliseconds").map((step, i) => numbers(name, "firstTokenSeconds")[i]! + step / 1000);
+
   const rows = names.map((name) => [
     name,
     dash(of(name, "visionSeconds"), 2),
@@ -31,6 +35,7 @@ export function report(lines: readonly Line[]): string {
     ratio(`transformers.js-${name}`, name, "tokenMilliseconds"),
     of(name, "loadSeconds").toFixed(1),
     dash(of(name, "firstTokenSeconds"), 1),
+    dash(median(secondTokens(name)), 1),
     dash(of(name, "residentMegabytes") / 1000, 2),
     (of(name, "peakMemoryMegabytes") / 1000).toFixed(1),
     dash(of(name, "outsideRuntimeMilliseconds"), 2),
@@ -50,6 +55,7 @@ export function report(lines: readonly Line[]): string {
       "× transformers.js",
       "load, s",
       "first token from nothing, s",
+      "second token",
       "resident, GB",
       "peak, GB",
       "outside the runtime, ms a token, read one by one",

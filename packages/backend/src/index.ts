@@ -13,5 +13,6 @@ export {
   type Session,
   type Tensor,
 } from "./backend.ts";
+export { abortable } from "./abortable.ts";
 export { checkRepeat, checkRun } from "./check.ts";
 export type { FusedOperator, Target } from "@paligemma/graph";

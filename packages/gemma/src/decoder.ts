@@ -12,7 +12,8 @@ import {
   someScoresGraph,
   type DecoderGraphOptions,
 } from "./decoder-graph.ts";
-import { Layerwise, LAYERWISE_ROWS, runsLayerwise, type Runner } from "./layerwise.ts";
+import { Layerwise, LAYERWISE_ROWS, type Runner } from "./layerwise.ts";
+import { runsLayerwise } from "./runs-layerwise.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */

@@ -1,7 +1,7 @@
 import {
+  abortable,
   checkRun,
   isTensor,
-  requantizable,
   rowsOfPanels,
   type Backend,
   type CompileOptions,
@@ -14,11 +14,11 @@ import {
 } from "@paligemma/backend";
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
-import { FED_SCALES, sameShape, type AdapterSlots, type GraphModel } from "@paligemma/graph";
+import { FED_SCALES, type GraphModel } from "@paligemma/graph";
 import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
-import { HEAD, headName } from "./ends.ts";
 import { beginGraph, fedBy, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
+import { headOf, inPanels } from "./runs-layerwise.ts";
 import { bestOf } from "./scores.ts";
 import { int64 } from "./step.ts";
 
@@ -29,9 +29,6 @@ import { int64 } from "./step.ts";
 /** Rows of a run from which on it is faster, measured on two cores: unpacking takes the same time for any number of them. */
 export const LAYERWISE_ROWS = 128;
 
-/** Numbers of all layers from which on it is worth it: 2²⁴. A small model runs in the time that its parts take to be started. */
-const LARGE_DECODER = 2 ** 24;
-
 /** What runs a graph of the decoder, or does the same in other ways. */
 export interface Runner extends Pick<Session, "model" | "run" | "repeat"> {
   /** True where one run is several, and what is asked for meanwhile may come between them. Default: false. */
@@ -39,48 +36,6 @@ export interface Runner extends Pick<Session, "model" | "run" | "repeat"> {
 }
 
 type Options = Pick<DecoderGraphOptions, "images" | "finalSoftcap">;
-
-/** True where `Layerwise` can run the decoder and is worth it: its matrices in 4 bits, or some of them in panels already, on a device with panels. */
-export function runsLayerwise(
-  config: GemmaConfig,
-  { target, requantize }: Backend,
-  checkpoint: Checkpoint,
-  slots: AdapterSlots | undefined,
-): boolean {
-  const fed = slots !== undefined && slots.whole.size + slots.lowRank.size > 0;
-  if (fed || !requantize || target.compute !== "float32") return false;
-  const { hiddenSize, intermediateSize, numHiddenLayers } = config;
-  if (3 * hiddenSize * intermediateSize * numHiddenLayers < LARGE_DECODER) return false;
-  const { matrices } = fedBy(layerGraph(config, target, true));
-  const layers = Array.from({ length: numHiddenLayers }, (_, layer) => layer);
-  const found = layers.flatMap((layer) =>
-    matrices.map(({ nameIn, shape }) => ({ shape, matrix: findQuantized(checkpoint, nameIn(layer)) })),
-  );
-  const head = headOf(config, checkpoint);
-  return (
-    matrices.every(({ shape }) => rowsOfPanels(shape) !== undefined) &&
-    (inPanels(head) || fits(head, [config.vocabSize, hiddenSize])) &&
-    found.every(({ matrix, shape }) => fits(matrix, shape)) &&
-    found.some(({ matrix }) => !inPanels(matrix))
-  );
-}
-
-function headOf(config: GemmaConfig, checkpoint: Checkpoint): QuantizedTensor | undefined {
-  const own = `${HEAD}.weight`;
-  const hasOwn = checkpoint.tensors.has(own) || findQuantized(checkpoint, own) !== undefined;
-  return findQuantized(checkpoint, headName(config, hasOwn));
-}
-
-/** True for a matrix of exactly this shape that can become panels. */
-function fits(found: QuantizedTensor | undefined, shape: readonly [number, number]): boolean {
-  if (!found || !requantizable(found) || !sameShape(found.shape, shape)) return false;
-  return !inPanels(found) || found.data.shape[2] === rowsOfPanels(shape);
-}
-
-/** True for a matrix that is multiplied with as it lies in its file. */
-function inPanels(found: QuantizedTensor | undefined): boolean {
-  return found?.bits === 8 && found.sums !== undefined;
-}
 
 /** Room for a matrix of one layer after the other. */
 interface Room {
@@ -99,40 +54,33 @@ interface Head {
   readonly together: number;
 }
 
+type Part = "begin" | "layer" | "last" | "scores";
+
+/** What a decoder is run with. */
+interface Parts {
+  readonly model: GraphModel;
+  readonly backend: Backend;
+  readonly config: GemmaConfig;
+  readonly sessions: Readonly<Record<Part, Session>>;
+  readonly rooms: readonly Room[];
+  /** Of each layer, by the names of inputs. */
+  readonly vectors: readonly Readonly<Record<string, NdArray>>[];
+  readonly head: Head;
+}
+
 /** A decoder that is run layer by layer. Fed as its graph is, one run after the other. */
 export class Layerwise implements Runner, AsyncDisposable {
   readonly model: GraphModel;
   readonly inParts = true;
-  readonly #backend: Backend;
-  readonly #config: GemmaConfig;
-  readonly #sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
-  readonly #rooms: readonly Room[];
-  /** Of each layer, by the names of inputs. */
-  readonly #vectors: readonly Readonly<Record<string, NdArray>>[];
-  readonly #head: Head;
+  readonly #parts: Parts;
   /** The first layer is in the rooms, or will be, until they are used. */
   #first: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(
-    made: Pick<Layerwise, "model"> & {
-      readonly backend: Backend;
-      readonly config: GemmaConfig;
-      readonly sessions: Record<"begin" | "layer" | "last" | "scores", Session>;
-      readonly rooms: readonly Room[];
-      readonly vectors: readonly Readonly<Record<string, NdArray>>[];
-      readonly head: Head;
-      readonly first: Promise<void>;
-    },
-  ) {
-    this.model = made.model;
-    this.#backend = made.backend;
-    this.#config = made.config;
-    this.#sessions = made.sessions;
-    this.#rooms = made.rooms;
-    this.#vectors = made.vectors;
-    this.#head = made.head;
-    this.#first = made.first;
+  private constructor(parts: Parts, first: Promise<void>) {
+    this.model = parts.model;
+    this.#parts = parts;
+    this.#first = first;
   }
 
   /** Compiles the parts of `model`, the decoder's graph; where it `runsLayerwise`. */
@@ -165,11 +113,10 @@ export class Layerwise implements Runner, AsyncDisposable {
         last: layerGraph(config, target, true),
         scores: scoresGraph(config, target, checkpoint, head, options),
       };
-      const sessions: Partial<Record<keyof typeof graphs, Session>> = {};
-      for (const name of Object.keys(graphs) as (keyof typeof graphs)[]) {
-        const session = await backend.compile(graphs[name], compile);
-        made.push(session);
-        sessions[name] = session;
+      const sessions = {} as Record<Part, Session>;
+      for (const part of Object.keys(graphs) as Part[]) {
+        sessions[part] = await backend.compile(graphs[part], compile);
+        made.push(sessions[part]);
       }
       const vectors = await Promise.all(
         layers.map(async (one) => {
@@ -179,16 +126,7 @@ export class Layerwise implements Runner, AsyncDisposable {
           return Object.fromEntries(await Promise.all(read));
         }),
       );
-      return new Layerwise({
-        model,
-        backend,
-        config,
-        sessions: sessions as Required<typeof sessions>,
-        rooms,
-        vectors,
-        head,
-        first,
-      });
+      return new Layerwise({ model, backend, config, sessions, rooms, vectors, head }, first);
     } catch (error) {
       await disposeAll(made);
       throw error;
@@ -202,10 +140,11 @@ export class Layerwise implements Runner, AsyncDisposable {
       throw new PaliGemmaError("backend/option", `${this.model.name}, layer by layer, makes no tensors on the device`);
     const run = this.#turn.then(() => this.#run(feeds, options));
     this.#turn = run.catch(() => undefined);
-    return run;
+    return abortable(run, options.signal, () => undefined);
   }
 
   async #run(feeds: Feeds, { host = [], into = {}, signal }: RunOptions): Promise<RunResult> {
+    signal?.throwIfAborted();
     const how = signal ? { signal } : {};
     const kept: Tensor[] = [];
     const keep = (tensor: Tensor): Tensor => {
@@ -213,77 +152,69 @@ export class Layerwise implements Runner, AsyncDisposable {
       return tensor;
     };
     try {
-      return await this.#parts(feeds, { host, into, ...how }, keep);
+      const hidden = await this.#layers(feeds, { into, ...how }, keep);
+      const results: Record<string, NdArray> = {};
+      if (host.includes("logits") || host.includes("next")) {
+        const logits = await this.#scores(hidden, feeds["scored_rows"] ?? allOf(hidden), how);
+        const [rows = 0, vocabulary = 0] = logits.shape;
+        const best = (): NdArray => int64([rows, 1], bestOf({ data: logits.data, rows, vocabulary }));
+        for (const name of host) results[name] = name === "next" ? best() : logits;
+      }
+      return { host: results, device: {} };
     } finally {
       for (const tensor of kept) tensor.dispose();
     }
   }
 
-  /** Runs part after part; `keep` disposes tensors when all have run. */
-  async #parts(
+  /** Runs layer after layer, and gives what comes of the last. `keep` disposes tensors when all have run. */
+  async #layers(
     feeds: Feeds,
-    { host, into, ...how }: RunOptions & Required<Pick<RunOptions, "host" | "into">>,
+    { into = {}, ...how }: Pick<RunOptions, "into" | "signal">,
     keep: (tensor: Tensor) => Tensor,
-  ): Promise<RunResult> {
-    const pick = (session: Session): Feeds =>
-      Object.fromEntries(session.model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
+  ): Promise<Tensor> {
+    const { backend, config, sessions, rooms, vectors } = this.#parts;
+    const { begin, layer, last } = sessions;
+    const pick = ({ model }: Session): Feeds =>
+      Object.fromEntries(model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
     const onDevice = async (name: string): Promise<Tensor> => {
       const fed = feeds[name]!;
-      return isTensor(fed) ? fed : keep(await this.#backend.upload(fed));
+      return isTensor(fed) ? fed : keep(await backend.upload(fed));
     };
 
-    const { begin, layer, last } = this.#sessions;
     const mask = await onDevice("mask");
     const sliding = feeds["sliding_mask"] ? await onDevice("sliding_mask") : mask;
-    let filled = this.#first ?? unpack(this.#backend, this.#rooms, 0);
+    let filled = this.#first ?? unpack(backend, rooms, 0);
     this.#first = undefined;
     const begun = (await begin.run(pick(begin), { device: ["x", "cos", "sin"], ...how })).device;
     Object.values(begun).forEach(keep);
-    const angles = { cos: begun["cos"]!, sin: begun["sin"]! };
+    const shared = Object.assign({ cos: begun["cos"]!, sin: begun["sin"]! }, ...rooms.map(feedsOf)) as Feeds;
     let x = begun["x"]!;
-    let hidden = into["hidden"];
-    const { numHiddenLayers, layerTypes } = this.#config;
-    for (let i = 0; i < numHiddenLayers; i++) {
+    const { numHiddenLayers, layerTypes } = config;
+    for (let i = 0; ; i++) {
       const isLast = i === numHiddenLayers - 1;
       const session = isLast ? last : layer;
-      const present = Object.entries({ key: into[`present.${i}.key`], value: into[`present.${i}.value`] });
+      const output = isLast ? "hidden" : "next";
+      const given = isLast ? into["hidden"] : undefined;
+      const own = {
+        x,
+        mask: layerTypes[i] === "sliding_attention" ? sliding : mask,
+        "past.0.key": feeds[`past.${i}.key`]!,
+        "past.0.value": feeds[`past.${i}.value`]!,
+      };
+      const kept = { "present.0.key": into[`present.${i}.key`], "present.0.value": into[`present.${i}.value`] };
       const run = session.run(
-        {
-          ...pick(session),
-          x,
-          ...angles,
-          mask: layerTypes[i] === "sliding_attention" ? sliding : mask,
-          "past.0.key": feeds[`past.${i}.key`]!,
-          "past.0.value": feeds[`past.${i}.value`]!,
-          ...this.#vectors[i],
-          ...Object.assign({}, ...this.#rooms.map((room) => feedsOf(room.input, room.panels))),
-        },
-        {
-          device: isLast ? (hidden ? [] : ["hidden"]) : ["next"],
-          into: {
-            ...Object.fromEntries(present.flatMap(([name, tensor]) => (tensor ? [[`present.0.${name}`, tensor]] : []))),
-            ...(isLast && hidden && { hidden }),
-          },
-          ...how,
-        },
+        { ...pick(session), ...shared, ...own, ...vectors[i] },
+        { device: given ? [] : [output], into: thoseGiven({ ...kept, [output]: given }), ...how },
       );
       // Unpacked as soon as the run before has ended, without waiting for word of it.
-      const next = isLast ? undefined : unpack(this.#backend, this.#rooms, i + 1);
+      const next = isLast ? Promise.resolve() : unpack(backend, rooms, i + 1);
       const { device } = await run;
       x.dispose();
-      if (!isLast) x = keep(device["next"]!);
-      else hidden ??= keep(device["hidden"]!);
+      x = given ?? keep(device[output]!);
       await filled;
-      if (next) filled = next;
+      if (isLast) return x;
+      filled = next;
     }
-    const results: Record<string, NdArray> = {};
-    if (host.includes("logits") || host.includes("next")) {
-      const logits = await this.#scores(hidden!, feeds["scored_rows"] ?? allOf(hidden!), how);
-      const [rows = 0] = logits.shape;
-      const scores = { data: logits.data, rows, vocabulary: this.#config.vocabSize };
-      for (const name of host) results[name] = name === "next" ? int64([rows, 1], bestOf(scores)) : logits;
-    }
-    return { host: results, device: {} };
   }
 
   /** Scores [scored, vocabulary], of as many tokens at a time as there is room for. */
@@ -292,8 +223,9 @@ export class Layerwise implements Runner, AsyncDisposable {
     rows: NdArray | Tensor,
     how: { readonly signal?: AbortSignal },
   ): Promise<NdArray<"float32">> {
-    const { vocabSize } = this.#config;
-    const { matrix, rooms, together } = this.#head;
+    const { backend, config, sessions, head } = this.#parts;
+    const { vocabSize } = config;
+    const { matrix, rooms, together } = head;
     const scored = rows.shape[0]!;
     const logits: NdArray<"float32"> = {
       dtype: "float32",
@@ -303,12 +235,12 @@ export class Layerwise implements Runner, AsyncDisposable {
     if (scored === 0) return logits;
     const fill = (first: number): Promise<void> => {
       const work = rooms.map(({ panels, shape }, i) => ({ matrix, start: first + i * shape[0], ...panels }));
-      return quiet(this.#backend.requantize!(work.filter(({ start }) => start < vocabSize)));
+      return quiet(backend.requantize!(work.filter(({ start }) => start < vocabSize)));
     };
-    const feeds = Object.assign({}, ...rooms.map(({ panels }, i) => feedsOf(headInput(i), panels)));
+    const feeds = Object.assign({}, ...rooms.map((room, i) => feedsOf({ ...room, input: headInput(i) }))) as Feeds;
     let filled = fill(0);
     for (let first = 0; first < vocabSize; first += together) {
-      const run = this.#sessions.scores.run({ hidden, scored_rows: rows, ...feeds }, { host: ["scores"], ...how });
+      const run = sessions.scores.run({ hidden, scored_rows: rows, ...feeds }, { host: ["scores"], ...how });
       const next = first + together < vocabSize ? fill(first + together) : undefined;
       const { host } = await run;
       await filled;
@@ -323,8 +255,8 @@ export class Layerwise implements Runner, AsyncDisposable {
   }
 
   async dispose(): Promise<void> {
-    const rooms = this.#rooms.flatMap(({ panels }) => [panels.data, panels.scales]);
-    await disposeAll([...rooms, ...Object.values(this.#sessions)]);
+    const { rooms, sessions } = this.#parts;
+    await disposeAll([...rooms.flatMap(({ panels }) => [panels.data, panels.scales]), ...Object.values(sessions)]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -364,8 +296,12 @@ function quiet<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-function feedsOf(input: string, { data, scales }: Room["panels"]): Record<string, Tensor> {
+function feedsOf({ input, panels: { data, scales } }: Room): Record<string, Tensor> {
   return { [input]: data, [`${input}${FED_SCALES}`]: scales };
+}
+
+function thoseGiven(tensors: Readonly<Record<string, Tensor | undefined>>): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(tensors).flatMap(([name, tensor]) => (tensor ? [[name, tensor]] : [])));
 }
 
 /** The output layer goes where the largest matrices go that take what it takes: several parts of it at a time. */

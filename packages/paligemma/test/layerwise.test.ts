@@ -255,6 +255,20 @@ describe.each([
       expect(await failure).toBe(reason);
       state.dispose();
     }
+    // One that waits for its turn does not wait to be told.
+    const waiting = new AbortController();
+    const busy = decoder.start(prompts[0]!);
+    const late = decoder.start(prompts[1]!, { signal: waiting.signal });
+    const [first, second] = [busy.logits(), late.logits().catch((error: unknown) => error)];
+    let done = false;
+    void first.then(() => (done = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    waiting.abort("changed my mind");
+    expect(await second).toBe("changed my mind");
+    expect(done).toBe(false);
+    expect((await first).data).toEqual(alone[0]);
+    busy.dispose();
+    late.dispose();
     using state = decoder.start(prompts[1]!);
     expect((await state.logits()).data).toEqual(alone[1]);
     state.dispose();

@@ -1,8 +1,7 @@
-import { checkRun, type Feeds, type RunOptions, type RunResult, type Session } from "@paligemma/backend";
+import { abortable, checkRun, type Feeds, type RunOptions, type RunResult, type Session } from "@paligemma/backend";
 import { PaliGemmaError, isPaliGemmaError, type NdArray } from "@paligemma/core";
 import type { GraphModel } from "@paligemma/graph";
 import type * as Ort from "onnxruntime-common";
-import { abortable } from "../abort.ts";
 import { sessionGone } from "../checks.ts";
 import type { HeldWeights } from "../weights/store.ts";
 import { outOfMemory, scoped } from "./faults.ts";

@@ -1,7 +1,6 @@
-import type { Backend, CompileOptions, Session, Tensor } from "@paligemma/backend";
+import { abortable, type Backend, type CompileOptions, type Session, type Tensor } from "@paligemma/backend";
 import { PaliGemmaError, bytesFor, sizeOf, zeros, type DType, type NdArray } from "@paligemma/core";
 import { encodeOnnx, formatShape, type GraphModel, type Target } from "@paligemma/graph";
-import { abortable } from "../abort.ts";
 import { backendGone, checkArray, checkCopy, checkShape, overlap } from "../checks.ts";
 import { SESSION_OPTIONS, checkCompile, checkTarget, compileError } from "../compile.ts";
 import { Life } from "../life.ts";

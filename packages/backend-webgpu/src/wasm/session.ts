@@ -1,4 +1,5 @@
 import {
+  abortable,
   checkRun,
   isTensor,
   type Feeds,
@@ -10,7 +11,6 @@ import {
 import { PaliGemmaError, isPaliGemmaError, type ArrayTypes, type DType, type NdArray } from "@paligemma/core";
 import { formatShape, type GraphModel } from "@paligemma/graph";
 import type * as Ort from "onnxruntime-common";
-import { abortable } from "../abort.ts";
 import { checkArray, sessionGone } from "../checks.ts";
 import { RUN_OPTIONS } from "../compile.ts";
 import type { TensorOwner } from "../gpu/tensor.ts";

@@ -1,4 +1,5 @@
 import {
+  abortable,
   checkRun,
   isTensor,
   type CompileOptions,
@@ -11,7 +12,6 @@ import {
 import { PaliGemmaError, type DType, type NdArray } from "@paligemma/core";
 import type { GraphModel, Initializer, Target } from "@paligemma/graph";
 import type { ByteSource } from "@paligemma/weights";
-import { abortable } from "../abort.ts";
 import type { WebGpuBackend } from "../create.ts";
 import { backendGone, checkArray, checkCopy, checkShape, sessionGone } from "../checks.ts";
 import { checkCompile, checkTarget } from "../compile.ts";
