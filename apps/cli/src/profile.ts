@@ -26,7 +26,11 @@ function table({ graph, runs, milliseconds, operators }: GraphProfile): string {
     ...(rest.length > 0
       ? [{ operator: `${rest.length} others`, calls: sum(rest, "calls"), milliseconds: sum(rest, "milliseconds") }]
       : []),
-    { operator: "between operators", calls: runs, milliseconds: Math.max(0, milliseconds - inOperators) },
+    {
+      operator: operators.length > 0 ? "between operators" : "all of it",
+      calls: runs,
+      milliseconds: Math.max(0, milliseconds - inOperators),
+    },
   ];
   const width = Math.max(...rows.map(({ operator }) => operator.length));
   return [

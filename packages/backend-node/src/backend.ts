@@ -11,6 +11,9 @@ import { NodeSession } from "./session.ts";
 import type { NodeBackend, NodeBackendStats } from "./stats.ts";
 import { NodeTensor, slotsOf } from "./tensor.ts";
 
+/** What unpacking is called in a profile. */
+const UNPACKING = "matrices that become panels";
+
 /** onnxruntime-node behind the worker's link. */
 export class WorkerBackend implements NodeBackend {
   readonly name: string;
@@ -21,6 +24,7 @@ export class WorkerBackend implements NodeBackend {
   /** Names of sessions whose profile was not read yet. */
   readonly #profiled = new Map<number, string>();
   readonly #profiles: GraphProfile[] = [];
+  #ended = false;
 
   constructor(link: WorkerLink, version: string, options: NodeBackendOptions, target?: Target) {
     const { device = "cpu" } = options;
@@ -123,8 +127,8 @@ export class WorkerBackend implements NodeBackend {
     return this.#link.ask({ kind: "count", id: this.#link.fresh() }, "count").then((reply) => {
       if (reply.kind !== "counted")
         throw new PaliGemmaError("backend/worker", `a count was answered with ${reply.kind}`);
-      const { tensors, tensorBytes, sessions, runMilliseconds } = reply;
-      return { tensors, tensorBytes, sessions, runMilliseconds };
+      const { tensors, tensorBytes, sessions, runMilliseconds, unpackMilliseconds, unpackings } = reply;
+      return { tensors, tensorBytes, sessions, runMilliseconds, unpackMilliseconds, unpackings };
     });
   }
 
@@ -146,6 +150,12 @@ export class WorkerBackend implements NodeBackend {
         "there is no profile: make the backend with createNodeBackend({ profile: true })",
       );
     for (const session of this.#profiled.keys()) await this.#readProfile(session);
+    if (!this.#ended) {
+      const { unpackMilliseconds: milliseconds, unpackings: runs } = await this.stats();
+      // No graph, but what runs that use the matrices wait for.
+      if (runs > 0) this.#profiles.push({ graph: UNPACKING, runs, milliseconds, operators: [] });
+    }
+    this.#ended = true;
     return [...this.#profiles];
   }
 

@@ -45,7 +45,10 @@ const MOST_UNPACKING = 4;
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
+  /** Milliseconds that were spent in runs, and in so many unpackings. */
   #running = 0;
+  #unpacking = 0;
+  #unpackings = 0;
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
   /** What repeated runs are given, from the first to the last, and which elements have been what ends them. */
@@ -85,7 +88,7 @@ export class Executor {
         this.#copy(request);
         return done(request.id);
       case "requantize":
-        await this.#requantize(request);
+        await this.#timed(request);
         return done(request.id);
       case "release": {
         const session = this.#sessions.get(request.session);
@@ -116,6 +119,8 @@ export class Executor {
       tensorBytes,
       sessions: this.#sessions.size,
       runMilliseconds: this.#running,
+      unpackMilliseconds: this.#unpacking,
+      unpackings: this.#unpackings,
     };
   }
 
@@ -198,6 +203,13 @@ export class Executor {
 
   #window(tensor: number, start: number, slots: number): Data {
     return this.#data(tensor).subarray(start, start + slots);
+  }
+
+  async #timed(request: RequantizeRequest): Promise<void> {
+    const begin = performance.now();
+    await this.#requantize(request);
+    this.#unpacking += performance.now() - begin;
+    this.#unpackings++;
   }
 
   /** Unpacks matrices, in several threads where there are several. */

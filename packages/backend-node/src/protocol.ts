@@ -156,6 +156,8 @@ export type Reply =
       readonly tensorBytes: number;
       readonly sessions: number;
       readonly runMilliseconds: number;
+      readonly unpackMilliseconds: number;
+      readonly unpackings: number;
     }
   | { readonly kind: "profiled"; readonly id: number; readonly profile: Omit<GraphProfile, "graph"> }
   | { readonly kind: "failed"; readonly id: number; readonly fault: Fault }

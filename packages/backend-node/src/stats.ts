@@ -11,6 +11,9 @@ export interface NodeBackendStats {
   readonly sessions: number;
   /** Milliseconds that it spent inside the runtime's runs since it was made: what is left of a step is our own. */
   readonly runMilliseconds: number;
+  /** Milliseconds that it spent unpacking matrices (`requantize`), and how often. */
+  readonly unpackMilliseconds: number;
+  readonly unpackings: number;
 }
 
 /** A backend on onnxruntime-node. */
@@ -18,7 +21,7 @@ export interface NodeBackend extends Backend {
   /** What it holds now. */
   stats(): Promise<NodeBackendStats>;
   /**
-   * Where the time of each compiled graph went, those that were disposed included; from then on nothing more is measured. Throws
+   * Where the time of each compiled graph went, those that were disposed included, and of unpacking matrices; from then on nothing more is measured. Throws
    * `backend/option` for a backend that was not made with `profile`.
    */
   endProfile(): Promise<readonly GraphProfile[]>;

@@ -8,7 +8,12 @@ const x: NdArray = { dtype: "float32", shape: [2, 2], data: Float32Array.of(1, 2
 test("a backend counts its tensors, their bytes and its sessions", async () => {
   await using backend = await createNodeBackend({ threads: 1 });
   const nothing = { tensors: 0, tensorBytes: 0, sessions: 0 };
-  expect(await backend.stats()).toEqual({ ...nothing, runMilliseconds: expect.any(Number) as number });
+  expect(await backend.stats()).toEqual({
+    ...nothing,
+    runMilliseconds: expect.any(Number) as number,
+    unpackMilliseconds: 0,
+    unpackings: 0,
+  });
   const zeros = await backend.allocate("float16", [3]);
   const uploaded = await backend.upload(x);
   expect(await backend.stats()).toMatchObject({ tensors: 2, tensorBytes: 22, sessions: 0 });

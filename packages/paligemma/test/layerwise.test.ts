@@ -153,6 +153,7 @@ describe.each([
   }
 
   it("scores what follows a long text, and goes on from there", async () => {
+    const before = await backend.stats();
     await expectClose({ inputIds: ids(words(150)) }, async (state) => {
       await state.logits();
       await state.advance([17]);
@@ -166,6 +167,25 @@ describe.each([
       ...Array.from({ length: dtype === "int4" ? 3 : 1 }, () => "gemma, scores of a part"),
       "gemma",
     ]);
+    const { unpackings, unpackMilliseconds } = await backend.stats();
+    // The first layer was there already, maybe.
+    expect(unpackings - before.unpackings).toBeGreaterThanOrEqual(LAYERS - 1);
+    expect(unpackMilliseconds).toBeGreaterThan(before.unpackMilliseconds);
+  });
+
+  it("says in a profile what unpacking took", async () => {
+    await using profiled = await createNodeBackend({ threads: 2, profile: true });
+    const checkpoint = await openCheckpoint(packed);
+    await using other = await loadGemma({ config, checkpoint, backend: profiled, imageTokenIndex: IMAGE });
+    using state = other.start({ inputIds: ids(words(150)) });
+    await state.logits();
+    const profile = await profiled.endProfile();
+    const named = Object.fromEntries(profile.map(({ graph, ...rest }) => [graph, rest]));
+    expect(named["gemma, a layer"]!.runs).toBe(LAYERS - 1);
+    expect(named["matrices that become panels"]).toMatchObject({ operators: [] });
+    expect(named["matrices that become panels"]!.runs).toBeGreaterThanOrEqual(LAYERS);
+    expect(named["matrices that become panels"]!.milliseconds).toBeGreaterThan(0);
+    expect(await profiled.endProfile()).toEqual(profile);
   });
 
   it("takes a short text as it is", async () => {
