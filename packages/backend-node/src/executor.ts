@@ -45,8 +45,9 @@ const MOST_UNPACKING = 4;
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
-  /** Milliseconds that were spent in runs, and in so many unpackings. */
+  /** Milliseconds that were spent in runs. */
   #running = 0;
+  /** Milliseconds that were spent in so many unpackings. */
   #unpacking = 0;
   #unpackings = 0;
   readonly #sessions = new Map<number, Kept>();
@@ -87,9 +88,13 @@ export class Executor {
       case "copy":
         this.#copy(request);
         return done(request.id);
-      case "requantize":
-        await this.#timed(request);
+      case "requantize": {
+        const begin = performance.now();
+        await this.#requantize(request);
+        this.#unpacking += performance.now() - begin;
+        this.#unpackings++;
         return done(request.id);
+      }
       case "release": {
         const session = this.#sessions.get(request.session);
         this.#sessions.delete(request.session);
@@ -203,13 +208,6 @@ export class Executor {
 
   #window(tensor: number, start: number, slots: number): Data {
     return this.#data(tensor).subarray(start, start + slots);
-  }
-
-  async #timed(request: RequantizeRequest): Promise<void> {
-    const begin = performance.now();
-    await this.#requantize(request);
-    this.#unpacking += performance.now() - begin;
-    this.#unpackings++;
   }
 
   /** Unpacks matrices, in several threads where there are several. */
