@@ -13,8 +13,8 @@ import {
 } from "./protocol.ts";
 import { readProfile } from "./profile.ts";
 import { addResult } from "./result-ring.ts";
-import { failureOf, sharedOut, UnpackHelper } from "./unpack-helper.ts";
-import { Unpacker, type Unpacking } from "./unpacker.ts";
+import { sharedOut, UnpackHelper } from "./unpack-helper.ts";
+import { errorOf, Unpacker, type Unpacking } from "./unpacker.ts";
 
 /** A session, and what is still to be told of it. */
 interface Kept extends Compiled {
@@ -212,35 +212,25 @@ export class Executor {
 
   /** Unpacks matrices, in several threads where there are several. */
   async #requantize({ work }: RequantizeRequest): Promise<void> {
-    const all = work.map(({ from, data, scales }) => ({
-      tensors: [data, scales] as const,
-      unpacking: { from, data: this.#data(data), scales: this.#data(scales) } as Unpacking,
-    }));
+    const all = work.map(({ from, data, scales }) => {
+      const arrays = { data: this.#data(data), scales: this.#data(scales) };
+      return { from, tensors: [data, scales], ...arrays } as Unpacking;
+    });
     this.#unpacker ??= new Unpacker();
     this.#helpers ??= Array.from({ length: this.#threads - 1 }, () => new UnpackHelper());
-    const [own = [], ...others] = sharedOut(
-      all.map(({ unpacking }) => unpacking),
-      this.#threads,
-    );
+    const [own = [], ...others] = sharedOut(all, this.#threads);
     const helped = others.map(async (share, i) => {
       if (share.length === 0) return undefined;
-      const ids = share.map((given) => all.find(({ unpacking }) => unpacking === given)!.tensors);
       const reply = await this.#helpers![i]!.unpack(share);
-      reply.work.forEach(({ data, scales }, place) => {
-        this.#tensors.set(ids[place]![0], data);
-        this.#tensors.set(ids[place]![1], scales);
-      });
-      return failureOf(reply);
+      for (const { tensors, data, scales } of reply.work) {
+        this.#tensors.set(tensors[0], data);
+        this.#tensors.set(tensors[1], scales);
+      }
+      return reply.fault;
     });
-    let failure: unknown;
-    try {
-      for (const unpacking of own) this.#unpacker.unpack(unpacking);
-    } catch (error) {
-      failure = error;
-    }
-    const failures = await Promise.all(helped);
-    failure ??= failures.find((one) => one !== undefined);
-    if (failure !== undefined) throw failure;
+    const faults = [this.#unpacker.unpack(own), ...(await Promise.all(helped))];
+    const fault = faults.find((one) => one !== undefined);
+    if (fault) throw errorOf(fault);
   }
 
   #data(tensor: number): Data {

@@ -55,7 +55,10 @@ export class WorkerLink {
     );
   }
 
-  /** Starts the worker at `url`, whose own work is spread over so many threads, and waits until the runtime is loaded. Resolves to the link and the runtime's version. */
+  /**
+   * Starts the worker at `url`, whose own work is spread over so many threads, and waits until the runtime is loaded. Resolves to the link
+   * and the runtime's version.
+   */
   static async start(url: URL, threads: number): Promise<{ readonly link: WorkerLink; readonly version: string }> {
     const flags: Flags = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
     const workerData: WorkerData = { flags, threads };

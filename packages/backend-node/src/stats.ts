@@ -21,8 +21,8 @@ export interface NodeBackend extends Backend {
   /** What it holds now. */
   stats(): Promise<NodeBackendStats>;
   /**
-   * Where the time of each compiled graph went, those that were disposed included, and of unpacking matrices; from then on nothing more is measured. Throws
-   * `backend/option` for a backend that was not made with `profile`.
+   * Where the time of each compiled graph went, those that were disposed included, and that of unpacking matrices; from then on nothing
+   * more is measured. Throws `backend/option` for a backend that was not made with `profile`.
    */
   endProfile(): Promise<readonly GraphProfile[]>;
 }

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { FileChanged, type Unpacking } from "./unpacker.ts";
+import { buffersOf, type UnpackFault, type Unpacking } from "./unpacker.ts";
 
 /** Matrices to be unpacked, whose arrays are moved. */
 export interface UnpackRequest {
@@ -8,7 +8,7 @@ export interface UnpackRequest {
 
 /** The same, whose arrays come back, also where something went wrong. */
 export interface UnpackReply extends UnpackRequest {
-  readonly fault?: { readonly text: string; readonly changed: boolean };
+  readonly fault?: UnpackFault;
 }
 
 /** A thread that unpacks matrices. */
@@ -32,10 +32,7 @@ export class UnpackHelper {
       return await new Promise<UnpackReply>((resolve, reject) => {
         this.#settle = { resolve, reject };
         const request: UnpackRequest = { work };
-        this.#worker.postMessage(
-          request,
-          work.flatMap(({ data, scales }) => [data.buffer, scales.buffer]),
-        );
+        this.#worker.postMessage(request, buffersOf(work));
       });
     } finally {
       this.#settle = undefined;
@@ -46,12 +43,6 @@ export class UnpackHelper {
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
-}
-
-/** What a reply that tells of a failure is thrown as. */
-export function failureOf({ fault }: UnpackReply): Error | undefined {
-  if (!fault) return undefined;
-  return fault.changed ? new FileChanged(fault.text) : new Error(fault.text);
 }
 
 /** Matrices for so many threads, the largest first, each to the one that has least to do. */

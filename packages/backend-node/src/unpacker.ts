@@ -19,9 +19,10 @@ export interface MatrixInFile {
   readonly rowsOfPanel: number;
 }
 
-/** A matrix to be unpacked. */
+/** A matrix to be unpacked into two tensors, which have these numbers in the store. */
 export interface Unpacking {
   readonly from: MatrixInFile;
+  readonly tensors: readonly [data: number, scales: number];
   /** Panels [panels, width, rows of a panel]. */
   readonly data: Int8Array<ArrayBuffer>;
   /** A scale for each row. */
@@ -30,6 +31,12 @@ export interface Unpacking {
 
 /** A file of weights is not what it was when it was opened. */
 export class FileChanged extends Error {}
+
+/** What went wrong, on its way between threads. */
+export interface UnpackFault {
+  readonly text: string;
+  readonly changed: boolean;
+}
 
 /** What wasm/requantize.wat exports. */
 interface Kernel {
@@ -63,8 +70,19 @@ export class Unpacker {
     this.#kernel = instance.exports as unknown as Kernel;
   }
 
-  /** Fills the panels; rows that the matrix does not have become 0. Throws `FileChanged`. */
-  unpack({ from, data, scales }: Unpacking): void {
+  /** Fills panels, one after the other, and says what stopped it, if anything did. */
+  unpack(work: readonly Unpacking[]): UnpackFault | undefined {
+    try {
+      for (const unpacking of work) this.#fill(unpacking);
+      return undefined;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return { text, changed: error instanceof FileChanged };
+    }
+  }
+
+  /** Rows that the matrix does not have become 0. Throws `FileChanged`. */
+  #fill({ from, data, scales }: Unpacking): void {
     const { path, size, rows, rowsOfPanel } = from;
     const file = openSync(path, "r");
     try {
@@ -117,6 +135,16 @@ export class Unpacker {
       scales.set(panelScales, row);
     }
   }
+}
+
+/** The buffers of arrays, which are moved from thread to thread. */
+export function buffersOf(work: readonly Unpacking[]): ArrayBuffer[] {
+  return work.flatMap(({ data, scales }) => [data.buffer, scales.buffer]);
+}
+
+/** What a fault is thrown as. */
+export function errorOf({ text, changed }: UnpackFault): Error {
+  return changed ? new FileChanged(text) : new Error(text);
 }
 
 type Read = (start: number, into: Uint8Array) => void;

@@ -96,7 +96,7 @@ export interface Requantization {
  */
 export function requantizable({ bits, blockSize, zeroPoints, data, scales, sums }: QuantizedTensor): boolean {
   if (data.source.path === undefined || scales.source !== data.source) return false;
-  return bits === 8 ? sums !== undefined : !zeroPoints && blockSize >= 32;
+  return sums !== undefined || (bits === 4 && !zeroPoints && blockSize >= 32);
 }
 
 /** Rows of a panel for a matrix [out, in]; undefined where it cannot be in panels, which are filled eight rows at a time. */

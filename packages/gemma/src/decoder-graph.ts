@@ -71,6 +71,11 @@ export function sharesWeights(target: Target, { tensors }: Checkpoint): boolean 
   return target.mapsFiles === true && matrices.every(([, ref]) => ready(ref));
 }
 
+/** True where some weights are fed with every run, instead of being built in. */
+export function areFed(slots: AdapterSlots | undefined): boolean {
+  return slots !== undefined && slots.whole.size + slots.lowRank.size > 0;
+}
+
 /** Numbers of an output layer from which on reading it takes longer than the second run that does without most of it: 2²². */
 const LARGE_HEAD = 2 ** 22;
 
@@ -84,8 +89,7 @@ export function scoresSome(
   checkpoint: Checkpoint | undefined,
   slots: AdapterSlots | undefined,
 ): boolean {
-  const changes = slots !== undefined && slots.whole.size + slots.lowRank.size > 0;
-  if (changes || !checkpoint || !target.mapsFiles || c.vocabSize * c.hiddenSize < LARGE_HEAD) return false;
+  if (areFed(slots) || !checkpoint || !target.mapsFiles || c.vocabSize * c.hiddenSize < LARGE_HEAD) return false;
   // Panels that a target has to turn into blocks would be there once more.
   const ready = ({ dtype, source }: TensorRef): boolean =>
     source.path !== undefined && (dtype !== "int8" || target.fused.has("MatMulInteger"));

@@ -12,8 +12,8 @@ import {
   someScoresGraph,
   type DecoderGraphOptions,
 } from "./decoder-graph.ts";
+import { planLayers, type LayerPlan } from "./layer-plan.ts";
 import { Layerwise, LAYERWISE_ROWS, type Runner } from "./layerwise.ts";
-import { runsLayerwise } from "./runs-layerwise.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -116,6 +116,12 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     made.push(session);
     return session;
   }
+  async function layerwise(plan: LayerPlan): Promise<Runner> {
+    const parts = { model, plan, config, backend, checkpoint: own, images, finalSoftcap };
+    const runner = await Layerwise.create(parts, how);
+    made.push(runner);
+    return runner;
+  }
   function compiledLate(name: string, graph: () => GraphModel): Promise<Session> {
     const known = late.get(name);
     if (known) return known;
@@ -127,29 +133,24 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   }
   let sessionFor: DecoderParts["sessionFor"];
   try {
-    if (runsLayerwise(config, backend, own, slots)) {
-      const layerwise = await Layerwise.create(model, config, backend, own, { images, finalSoftcap, ...how });
-      made.push(layerwise);
+    const plan = planLayers(config, backend, own, slots);
+    const prompt = plan ? await layerwise(plan) : await compiled(model);
+    if (plan) {
       // Its weights are packed for seconds, which nobody waits for before the first token is there.
       const whole = (): Promise<Session> => compiledLate("whole", () => model);
-      sessionFor = (tokens, _asked, withImages) => (withImages || tokens >= LAYERWISE_ROWS ? layerwise : whole());
+      sessionFor = (tokens, _asked, withImages) => (withImages || tokens >= LAYERWISE_ROWS ? prompt : whole());
     } else if (hasFew(backend.target)) {
-      const prompt = await compiled(model);
       const step = await compiled(build(["batch", "tokens", "asked"]));
       // Most callers never ask for many scores.
       const all = (): Promise<Session> => compiledLate("all", build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
     } else if (shares) {
-      const prompt = await compiled(model);
       // Nobody waits for them before the first token is there.
       const step = (): Promise<Session> => compiledLate("step", () => build([], "only"));
       const few = (): Promise<Session> => compiledLate("few", () => build(["batch", "tokens", "asked"]));
       sessionFor = (tokens, _asked, withImages) =>
         withImages || tokens > FEW_ROWS ? prompt : tokens === 1 ? step() : few();
-    } else {
-      const whole = await compiled(model);
-      sessionFor = () => whole;
-    }
+    } else sessionFor = () => prompt;
   } catch (error) {
     await dispose();
     throw error;

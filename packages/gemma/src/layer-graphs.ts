@@ -80,7 +80,10 @@ export function layerGraph(config: GemmaConfig, target: Target, last: boolean): 
   );
 }
 
-/** `hidden` [asked, hidden size] and `scored_rows` of it → `scores` [scored, tokens] of the tokens whose rows are fed, part after part, or of all where none are. */
+/**
+ * `hidden` [asked, hidden size] and `scored_rows` of it → `scores` [scored, tokens] of the tokens whose rows are fed, part after part, or
+ * of all where none are.
+ */
 export function scoresGraph(
   config: GemmaConfig,
   target: Target,
@@ -97,10 +100,10 @@ export function scoresGraph(
       const root = checkpointWeights(g, checkpoint);
       if (rooms.length === 0) return { scores: tokenScores(scored, root, config, finalSoftcap) };
       const shape = [together / rooms.length, config.hiddenSize] as const;
-      const scores = rooms.map((_, i) => {
-        const rows = panelWeights(g).quantized(headInput(i).slice(FED_INPUT.length), shape)!;
-        return partOfScores(scored, rows, root, config, finalSoftcap);
-      });
+      const fed = panelWeights(g);
+      const scores = rooms.map((_, i) =>
+        partOfScores(scored, fed.quantized(headPart(i), shape)!, root, config, finalSoftcap),
+      );
       return { scores: scores.length === 1 ? scores[0]! : concat(scores, 1) };
     },
     { many: rooms.length > 0 ? ["scored"] : [] },
@@ -109,7 +112,11 @@ export function scoresGraph(
 
 /** The input for a part of the output layer. */
 export function headInput(part: number): string {
-  return `${FED_INPUT}head.${part}`;
+  return `${FED_INPUT}${headPart(part)}`;
+}
+
+function headPart(part: number): string {
+  return `head.${part}`;
 }
 
 /** A weight that a layer is fed: the input, and the tensor's name with the layer left open. */

@@ -15,10 +15,10 @@ import {
 import type { GemmaConfig } from "@paligemma/config";
 import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
 import { FED_SCALES, type GraphModel } from "@paligemma/graph";
-import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
+import type { Checkpoint, QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
-import { beginGraph, fedBy, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
-import { headOf, inPanels } from "./runs-layerwise.ts";
+import { beginGraph, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
+import { inPanels, type LayerMatrix, type LayerPlan } from "./layer-plan.ts";
 import { bestOf } from "./scores.ts";
 import { int64 } from "./step.ts";
 
@@ -35,15 +35,19 @@ export interface Runner extends Pick<Session, "model" | "run" | "repeat"> {
   readonly inParts?: boolean;
 }
 
-type Options = Pick<DecoderGraphOptions, "images" | "finalSoftcap">;
+/** What a decoder is made from that runs layer by layer. */
+interface LayerwiseOptions extends Pick<DecoderGraphOptions, "images" | "finalSoftcap"> {
+  /** The decoder's graph, which it stands for. */
+  readonly model: GraphModel;
+  readonly plan: LayerPlan;
+  readonly config: GemmaConfig;
+  readonly backend: Backend;
+  readonly checkpoint: Checkpoint;
+}
 
 /** Room for a matrix of one layer after the other. */
-interface Room {
-  readonly input: string;
-  readonly shape: readonly [number, number];
+interface Room extends LayerMatrix {
   readonly panels: Pick<Requantization, "data" | "scales">;
-  /** Of each layer. */
-  readonly stored: readonly QuantizedTensor[];
 }
 
 /** The output layer, and where parts of it go: nowhere, if it is in panels already. */
@@ -83,30 +87,23 @@ export class Layerwise implements Runner, AsyncDisposable {
     this.#first = first;
   }
 
-  /** Compiles the parts of `model`, the decoder's graph; where it `runsLayerwise`. */
+  /** Compiles the parts. */
   static async create(
-    model: GraphModel,
-    config: GemmaConfig,
-    backend: Backend,
-    checkpoint: Checkpoint,
-    options: Options & CompileOptions,
+    { model, plan, config, backend, checkpoint, ...options }: LayerwiseOptions,
+    compile: CompileOptions,
   ): Promise<Layerwise> {
     const { target } = backend;
-    const { onProgress, signal } = options;
-    const compile = { ...(onProgress && { onProgress }), ...(signal && { signal }) };
-    const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => layer);
-    const layer = layerGraph(config, target, false);
-    const fed = fedBy(layer);
+    const { layer } = plan;
     const made: (AsyncDisposable | Disposable)[] = [];
     try {
       const rooms: Room[] = [];
-      for (const { input, shape, nameIn } of fed.matrices) {
-        const panels = await roomFor(shape, backend, (tensor) => void made.push(tensor));
-        rooms.push({ input, shape, panels, stored: layers.map((one) => findQuantized(checkpoint, nameIn(one))!) });
+      for (const matrix of plan.matrices) {
+        const panels = await roomFor(matrix.shape, backend, (tensor) => void made.push(tensor));
+        rooms.push({ ...matrix, panels });
       }
       // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
       const first = unpack(backend, rooms, 0);
-      const head = headIn(rooms, config, checkpoint);
+      const head = headIn(rooms, plan.head, config);
       const graphs = {
         begin: beginGraph(config, target, checkpoint, options),
         layer,
@@ -118,14 +115,13 @@ export class Layerwise implements Runner, AsyncDisposable {
         sessions[part] = await backend.compile(graphs[part], compile);
         made.push(sessions[part]);
       }
-      const vectors = await Promise.all(
-        layers.map(async (one) => {
-          const read = fed.vectors.map(
-            async (vector) => [vector.input, toFloat32(await checkpoint.read(vector.nameIn(one)))] as const,
-          );
-          return Object.fromEntries(await Promise.all(read));
-        }),
-      );
+      const vectorsOf = async (i: number): Promise<Readonly<Record<string, NdArray>>> => {
+        const read = plan.vectors.map(
+          async ({ input, nameIn }) => [input, toFloat32(await checkpoint.read(nameIn(i)))] as const,
+        );
+        return Object.fromEntries(await Promise.all(read));
+      };
+      const vectors = await Promise.all(Array.from({ length: config.numHiddenLayers }, (_, i) => vectorsOf(i)));
       return new Layerwise({ model, backend, config, sessions, rooms, vectors, head }, first);
     } catch (error) {
       await disposeAll(made);
@@ -305,8 +301,7 @@ function thoseGiven(tensors: Readonly<Record<string, Tensor | undefined>>): Reco
 }
 
 /** The output layer goes where the largest matrices go that take what it takes: several parts of it at a time. */
-function headIn(rooms: readonly Room[], config: GemmaConfig, checkpoint: Checkpoint): Head {
-  const matrix = headOf(config, checkpoint)!;
+function headIn(rooms: readonly Room[], matrix: QuantizedTensor, config: GemmaConfig): Head {
   if (inPanels(matrix)) return { matrix, rooms: [], together: config.vocabSize };
   const fitting = rooms.filter(({ shape }) => shape[1] === config.hiddenSize);
   const rowsOfRoom = Math.max(...fitting.map(({ shape }) => shape[0]));

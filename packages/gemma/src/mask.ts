@@ -52,8 +52,8 @@ export interface StepMasksOptions {
 }
 
 /**
- * Masks [steps · rows, 1, 1, places + 1], those of a step side by side, over a cache with places for what it holds and for a token of every step but the last, and then
- * the step's own token: a place that no step has filled yet is hidden.
+ * Masks [steps · rows, 1, 1, places + 1], those of a step side by side, over a cache with places for what it holds and for a token of
+ * every step but the last, and then the step's own token: a place that no step has filled yet is hidden.
  */
 export function stepMasks({ valid, steps, window, compute }: StepMasksOptions): NdArray {
   const [rows, past] = [valid.length, valid[0]!.length];

@@ -1,8 +1,8 @@
 import type { RunOptions, RunResult, Tensor } from "@paligemma/backend";
 import { PaliGemmaError, type NdArray } from "@paligemma/core";
 import { KeyValueCache } from "./cache.ts";
-import type { Runner } from "./layerwise.ts";
 import type { CheckedPrompt, DecoderParts, SomeScores, StartOptions } from "./decoder.ts";
+import type { Runner } from "./layerwise.ts";
 import { positionsServed } from "./network.ts";
 import { bestOf, type Scores } from "./scores.ts";
 import { stepsAhead, type StepsAhead } from "./steps-ahead.ts";

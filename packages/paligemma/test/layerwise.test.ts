@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Backend } from "@paligemma/backend";
 import { createNodeBackend, type NodeBackend } from "@paligemma/backend-node";
-import { parseConfig, type GemmaConfig } from "@paligemma/config";
-import { ndArray, type NdArray } from "@paligemma/core";
+import type { GemmaConfig } from "@paligemma/config";
+import type { NdArray } from "@paligemma/core";
 import { gemmaGraph, loadGemma, type DecoderState, type GemmaDecoder, type Prompt } from "@paligemma/gemma";
 import { CPU } from "@paligemma/graph";
 import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
@@ -12,55 +12,34 @@ import { findQuantized, ndTensor, type TensorRef } from "@paligemma/weights";
 import { openCheckpoint, writeSafetensors } from "@paligemma/weights/node";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
+import { decoderConfig, idsOf, randomNumbers } from "./small-decoder.ts";
 import { tellingBackend } from "./telling-backend.ts";
 
 // As small as decoders are that run layer by layer. The output layer has three parts, of which the last has eight tokens.
 const [VOCABULARY, WIDTH, LAYERS, IMAGE] = [8200, 512, 6, 8199];
 
 function configOf(family: "gemma" | "gemma2"): GemmaConfig {
-  return parseConfig({
-    model_type: "paligemma",
-    image_token_index: IMAGE,
-    projection_dim: WIDTH,
-    vision_config: {
-      hidden_size: 32,
-      intermediate_size: 64,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      image_size: 28,
-      patch_size: 14,
-    },
-    text_config: {
-      model_type: family,
-      vocab_size: VOCABULARY,
-      hidden_size: WIDTH,
-      intermediate_size: 2048,
-      num_hidden_layers: LAYERS,
-      num_attention_heads: 4,
-      num_key_value_heads: 1,
-      head_dim: 64,
-      num_image_tokens: 4,
-      ...(family === "gemma2" && {
-        query_pre_attn_scalar: 64,
-        sliding_window: 16,
-        final_logit_softcapping: 30,
-        attn_logit_softcapping: 50,
-      }),
-    },
-  }).text;
+  return decoderConfig({
+    model_type: family,
+    vocab_size: VOCABULARY,
+    hidden_size: WIDTH,
+    intermediate_size: 2048,
+    num_hidden_layers: LAYERS,
+    num_attention_heads: 4,
+    num_key_value_heads: 1,
+    head_dim: 64,
+    ...(family === "gemma2" && {
+      query_pre_attn_scalar: 64,
+      sliding_window: 16,
+      final_logit_softcapping: 30,
+      attn_logit_softcapping: 50,
+    }),
+  });
 }
 
 /** Numbers as those of trained layers: what goes through them neither grows nor shrinks. */
 function random(shape: readonly number[], seed: number): NdArray<"float32"> {
-  let state = seed + 1;
-  const next = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32 - 0.5;
-  const size = shape.length > 1 ? Math.sqrt(12 / shape[1]!) : 0.5;
-  const count = shape.reduce((product, n) => product * n, 1);
-  return ndArray(
-    "float32",
-    shape,
-    Float32Array.from({ length: count }, () => next() * size),
-  );
+  return randomNumbers(shape, seed, shape.length > 1 ? Math.sqrt(12 / shape[1]!) : 0.5);
 }
 
 /** A decoder in 4 bits, or its perceptrons alone and whole rows of 8 bits elsewhere, and the numbers that these stand for. */
@@ -93,8 +72,6 @@ async function writeBoth(
   return paths;
 }
 
-const ids = (...rows: readonly (readonly number[])[]): NdArray<"int64"> =>
-  ndArray("int64", [rows.length, rows[0]!.length], BigInt64Array.from(rows.flat().map(BigInt)));
 /** So many tokens of text, other ones for each seed. */
 const words = (count: number, seed = 0): number[] =>
   Array.from({ length: count }, (_, i) => 2 + ((i * 37 + seed * 101 + i * i) % (IMAGE - 2)));
@@ -154,7 +131,7 @@ describe.each([
 
   it("scores what follows a long text, and goes on from there", async () => {
     const before = await backend.stats();
-    await expectClose({ inputIds: ids(words(150)) }, async (state) => {
+    await expectClose({ inputIds: idsOf(words(150)) }, async (state) => {
       await state.logits();
       await state.advance([17]);
       await state.advance([4000]);
@@ -177,7 +154,7 @@ describe.each([
     await using profiled = await createNodeBackend({ threads: 2, profile: true });
     const checkpoint = await openCheckpoint(packed);
     await using other = await loadGemma({ config, checkpoint, backend: profiled, imageTokenIndex: IMAGE });
-    using state = other.start({ inputIds: ids(words(150)) });
+    using state = other.start({ inputIds: idsOf(words(150)) });
     await state.logits();
     const profile = await profiled.endProfile();
     const named = Object.fromEntries(profile.map(({ graph, ...rest }) => [graph, rest]));
@@ -189,13 +166,13 @@ describe.each([
   });
 
   it("takes a short text as it is", async () => {
-    await expectClose({ inputIds: ids(words(20)) }, (state) => state.logits());
+    await expectClose({ inputIds: idsOf(words(20)) }, (state) => state.logits());
     expect(runs).toEqual(["gemma"]);
   });
 
   it("puts pictures before a text of any length", async () => {
     const imageFeatures = random([4, WIDTH], 99);
-    const inputIds = ids([IMAGE, IMAGE, IMAGE, IMAGE, ...words(9)]);
+    const inputIds = idsOf([IMAGE, IMAGE, IMAGE, IMAGE, ...words(9)]);
     await expectClose({ inputIds, imageFeatures }, (state) => state.logits());
     expect(layers()).toBe(LAYERS - 1);
   });
@@ -207,16 +184,16 @@ describe.each([
       [...Array(33).fill(1), ...Array(27).fill(0)],
     ];
     const prompt = {
-      inputIds: ids(words(60, 1), words(60, 2), words(60, 3)),
-      attentionMask: ids(...mask),
-      tokenTypeIds: ids(...mask.map((row) => row.map((_, i) => (i < 30 ? 0 : 1)))),
+      inputIds: idsOf(words(60, 1), words(60, 2), words(60, 3)),
+      attentionMask: idsOf(...mask),
+      tokenTypeIds: idsOf(...mask.map((row) => row.map((_, i) => (i < 30 ? 0 : 1)))),
     };
     await expectClose(prompt, (state) => state.logits());
     expect(layers()).toBe(LAYERS - 1);
   });
 
   it("scores every token of a text", async () => {
-    const prompt = { inputIds: ids(words(130)) };
+    const prompt = { inputIds: idsOf(words(130)) };
     const rows = Array.from({ length: 130 }, (_, i) => i);
     const [actual, expected] = [await decoder.logits(prompt, rows), await reference.logits(prompt, rows)];
     expect(actual.shape).toEqual([130, VOCABULARY]);
@@ -227,7 +204,7 @@ describe.each([
   it("continues a text with many tokens at once, of which some or all are scored", async () => {
     const tokens = Int32Array.from([0, 1, 700, VOCABULARY - 1]);
     for (const which of ["last", "every"] as const) {
-      await expectClose({ inputIds: ids(words(10)) }, async (state) => {
+      await expectClose({ inputIds: idsOf(words(10)) }, async (state) => {
         await state.logits();
         return await state.advanceMany([words(140, 5)], which, tokens);
       });
@@ -236,15 +213,15 @@ describe.each([
   });
 
   it("chooses the likeliest", async () => {
-    using state = decoder.start({ inputIds: ids(words(140)) });
-    using other = decoder.start({ inputIds: ids(words(140)) });
+    using state = decoder.start({ inputIds: idsOf(words(140)) });
+    using other = decoder.start({ inputIds: idsOf(words(140)) });
     const [[chosen]] = (await state.advanceGreedy(1, [])) as [number[]];
     const { data } = await other.logits();
     expect(chosen).toBe(data.indexOf(Math.max(...data)));
   });
 
   it("takes its turns, and leaves nothing behind, whatever ends it", async () => {
-    const prompts = [1, 2, 3].map((seed) => ({ inputIds: ids(words(150, seed)) }));
+    const prompts = [1, 2, 3].map((seed) => ({ inputIds: idsOf(words(150, seed)) }));
     const alone: Float32Array[] = [];
     for (const prompt of prompts) {
       using state = decoder.start(prompt);
@@ -298,7 +275,7 @@ describe.each([
   it("says that a file has changed, and goes on when it is as it was", async () => {
     const { size } = await stat(packed);
     await appendFile(packed, "!");
-    using state = decoder.start({ inputIds: ids(words(150)) });
+    using state = decoder.start({ inputIds: idsOf(words(150)) });
     await expect(state.logits()).rejects.toMatchObject({
       code: "backend/changed",
       message: expect.stringContaining(`had ${size} bytes when it was opened and has ${size + 1} now`),

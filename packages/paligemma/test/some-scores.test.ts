@@ -2,8 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createNodeBackend, type NodeBackend } from "@paligemma/backend-node";
-import { parseConfig, type GemmaConfig } from "@paligemma/config";
-import { fromFloat32, ndArray, type NdArray } from "@paligemma/core";
+import { fromFloat32 } from "@paligemma/core";
 import { gemmaGraph, loadGemma, type DecoderState, type GemmaDecoder, type Scores } from "@paligemma/gemma";
 import { CPU } from "@paligemma/graph";
 import { quantizeMatrix } from "@paligemma/quantization";
@@ -11,50 +10,26 @@ import { ndTensor, type QuantizedFormat, type TensorRef } from "@paligemma/weigh
 import { openCheckpoint, writeSafetensors } from "@paligemma/weights/node";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
+import { decoderConfig, idsOf, randomNumbers } from "./small-decoder.ts";
 import { tellingBackend } from "./telling-backend.ts";
 
 /** As few layers as there are, and a vocabulary large enough to be worth leaving out. */
 const VOCABULARY = 65_664;
 const WIDTH = 64;
-const { text: config }: { readonly text: GemmaConfig } = parseConfig({
-  model_type: "paligemma",
-  image_token_index: VOCABULARY - 1,
-  projection_dim: WIDTH,
-  vision_config: {
-    hidden_size: 32,
-    intermediate_size: 64,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    image_size: 28,
-    patch_size: 14,
-  },
-  text_config: {
-    model_type: "gemma2",
-    vocab_size: VOCABULARY,
-    hidden_size: WIDTH,
-    intermediate_size: 128,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    num_key_value_heads: 1,
-    head_dim: 32,
-    query_pre_attn_scalar: 32,
-    sliding_window: 16,
-    final_logit_softcapping: 30,
-    attn_logit_softcapping: 50,
-    num_image_tokens: 4,
-  },
+const config = decoderConfig({
+  model_type: "gemma2",
+  vocab_size: VOCABULARY,
+  hidden_size: WIDTH,
+  intermediate_size: 128,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  head_dim: 32,
+  query_pre_attn_scalar: 32,
+  sliding_window: 16,
+  final_logit_softcapping: 30,
+  attn_logit_softcapping: 50,
 });
-
-function random(shape: readonly number[], seed: number): NdArray<"float32"> {
-  let state = seed + 1;
-  const next = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32 - 0.5;
-  const count = shape.reduce((product, n) => product * n, 1);
-  return ndArray(
-    "float32",
-    shape,
-    Float32Array.from({ length: count }, () => next() * 0.6),
-  );
-}
 
 /** Parts of every tensor of the decoder: matrices in this format. */
 function tensors(
@@ -63,15 +38,13 @@ function tensors(
   return gemmaGraph(config, CPU)
     .initializers.filter(({ data }) => !data)
     .flatMap(({ name, shape }, i) => {
-      const numbers = random(shape, i);
+      const numbers = randomNumbers(shape, i, 0.6);
       if (typeof format === "string") return [ndTensor(name, fromFloat32(numbers, format))];
       if (shape.length < 2) return [ndTensor(name, numbers)];
       return quantizeMatrix(ndTensor(name, numbers), { ...format, blockSize: format.blockSize ?? shape[1]! });
     });
 }
 
-const ids = (...rows: readonly (readonly number[])[]): NdArray<"int64"> =>
-  ndArray("int64", [rows.length, rows[0]!.length], BigInt64Array.from(rows.flat().map(BigInt)));
 /** Two ranges, and single ones at both ends. */
 const TOKENS = Int32Array.from([0, 1, 130, ...Array.from({ length: 300 }, (_, i) => 40_000 + i), VOCABULARY - 1]);
 
@@ -116,7 +89,7 @@ describe.each([
   beforeEach(() => void runs.splice(0));
 
   it.each([1, 3, 6])("are those among all, for %i rows: after a prompt, a step and a run", async (rows) => {
-    const prompt = { inputIds: ids(...Array.from({ length: rows }, (_, row) => [2, 10 + row, 40_001, 7])) };
+    const prompt = { inputIds: idsOf(...Array.from({ length: rows }, (_, row) => [2, 10 + row, 40_001, 7])) };
     using one = decoder.start(prompt);
     using other = decoder.start(prompt);
     const both = async (ask: (state: DecoderState, tokens?: Int32Array) => Promise<Scores>): Promise<void> =>
@@ -150,7 +123,7 @@ describe.each([
 
   it("leave nothing behind", async () => {
     const before = await backend.stats();
-    const state = decoder.start({ inputIds: ids([2, 3, 4]) });
+    const state = decoder.start({ inputIds: idsOf([2, 3, 4]) });
     await state.logitsOf(TOKENS);
     expect((await backend.stats()).tensors).toBeGreaterThan(before.tensors);
     state.dispose();
