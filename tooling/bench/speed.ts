@@ -5,12 +5,13 @@
 //     [--peer-float32 EXPORT] [--peer-int8 EXPORT] [--peer-int4 EXPORT]
 //     [--only limits,float32,int8,int4,torch-float32,torch-bfloat16,transformers.js-float32,…]
 // Adds a line to RESULTS.jsonl for each run, so that a run that was cut into pieces (--only) goes on where it was; rounds are
-// taken in turn, so that what else the machine does meets all. Then, or with --report alone, prints the tables as Markdown.
+// taken in turn, so that what else the machine does meets all. Ours run as they are built (npm run setup). Then, or with --report alone, prints the tables as Markdown.
 import { execFile } from "node:child_process";
 import { appendFileSync, createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
+import { compiled } from "./compiled.ts";
 import { report, type Line } from "./speed-report.ts";
 
 const { values } = parseArgs({
@@ -49,7 +50,7 @@ const node = (script: string, ...rest: string[]): readonly string[] => [
 ];
 const common = ["--tokens", tokens, "--repeats", repeats, "--batch", batch, "--threads", threads];
 const ours = (folder: string | undefined): readonly string[] | undefined =>
-  folder === undefined ? undefined : node("../gpu/benchmark.ts", folder, ...common);
+  folder === undefined ? undefined : [process.execPath, compiled(here("../gpu/benchmark.ts")), folder, ...common];
 const peer = (precision: "float32" | "int8" | "int4"): readonly string[] | undefined => {
   const folder = values[`peer-${precision}`];
   return folder === undefined ? undefined : node("../peers/speed.ts", folder, ...common);

@@ -132,6 +132,8 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   await state.advanceGreedy(1, []);
   collected = await outsideOfRuns(() => state.advanceGreedy(tokens - 1, []));
 }
+/** After answers, with all that they need loaded. */
+const memory = resident();
 // Tokens that are chosen outside of the model: by the scores of all, and of as many as there are locations, as constraints ask for them.
 const locations = Int32Array.from({ length: 1024 }, (_, i) => config.text.vocabSize - 1152 + i);
 const chosenOutside = async (
@@ -155,7 +157,6 @@ for (let repeat = 0; repeat < Math.max(5, repeats); repeat++) {
   features.dispose();
 }
 const step = median(steps);
-const memory = resident();
 const round = (x: number): number => Math.round(x * 100) / 100;
 console.log(
   JSON.stringify({

@@ -42,6 +42,9 @@ interface Results {
 /** Threads that unpack at most: a layer has three large matrices, and its others are together as large as a part of one. */
 const MOST_UNPACKING = 4;
 
+/** Bytes of a tensor from which on its memory is given back when it is freed: 1 MiB. */
+const LARGE_BYTES = 2 ** 20;
+
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
   readonly #ort: typeof Runtime;
@@ -52,8 +55,8 @@ export class Executor {
   #unpackings = 0;
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
-  /** What repeated runs are given, from the first to the last, and which elements have been what ends them. */
-  readonly #repeated = new WeakMap<RepeatRequest, { readonly prepared: Prepared; readonly ended: boolean[] }>();
+  /** What runs that will be repeated are given, and which elements have been what ends them. */
+  readonly #repeated = new Map<Request, { readonly prepared: Prepared; readonly ended: boolean[] }>();
 
   /** Threads that unpack matrices, this one included, and what they do it with; made when it is needed. */
   readonly #threads: number;
@@ -104,7 +107,7 @@ export class Executor {
       case "profile":
         return { reply: await this.#profile(request), move: [] };
       case "free":
-        this.#tensors.delete(request.tensor);
+        this.#free(request.tensor);
         return undefined;
       case "count":
         return { reply: this.#count(request.id), move: [] };
@@ -112,6 +115,11 @@ export class Executor {
       case "close":
         return undefined;
     }
+  }
+
+  /** A request that was to be done again will not be. */
+  forget(request: Request): void {
+    this.#repeated.delete(request);
   }
 
   #count(id: number): Reply {
@@ -192,6 +200,7 @@ export class Executor {
     const { until, ring } = request;
     const state = this.#repeated.get(request) ?? { prepared: this.#prepare(request), ended: [] };
     const { prepared, ended } = state;
+    this.#repeated.delete(request);
     const results = await this.#go(prepared);
     const ends = until !== undefined && hasEnded(until, results.buffers[until.buffer]!, ended);
     request.left--;
@@ -233,6 +242,15 @@ export class Executor {
     if (fault) throw errorOf(fault);
   }
 
+  #free(tensor: number): void {
+    const data = this.#tensors.get(tensor);
+    this.#tensors.delete(tensor);
+    if (!data || data.byteLength < LARGE_BYTES) return;
+    // Runs that go on although their caller has gone still see it; the collector has it when they end.
+    const isSeen = [...this.#repeated.values()].some(({ prepared }) => sees(prepared, data.buffer));
+    if (!isSeen) giveBack(data.buffer as ArrayBuffer);
+  }
+
   #data(tensor: number): Data {
     const data = this.#tensors.get(tensor);
     if (!data) throw new Error(`tensor ${tensor} is not in the store`);
@@ -249,6 +267,21 @@ function hasEnded(
   const elements = Array.from(viewAs(dtype, new Uint8Array(buffer)), Number);
   elements.forEach((element, i) => (ended[i] ||= values.includes(element)));
   return ended.every(Boolean) || elements.some((element) => atOnce.includes(element));
+}
+
+function sees({ fed, wanted }: Prepared, buffer: ArrayBufferLike): boolean {
+  return [...Object.values(fed), ...Object.values(wanted)].some((tensor) => (tensor?.data as Data)?.buffer === buffer);
+}
+
+/**
+ * Frees the memory at once, which the collector of garbage might do in minutes, or never: a message to a closed port is dropped, with
+ * everything that was moved into it.
+ */
+function giveBack(buffer: ArrayBuffer): void {
+  const { port1, port2 } = new MessageChannel();
+  port2.close();
+  port1.postMessage(undefined, [buffer]);
+  port1.close();
 }
 
 /** Frees a session, and with it a profile that nobody asked for. */

@@ -35,7 +35,7 @@ const MAX_BESIDE_FILES = 2 ** 30;
  * Small tensors in files become part of the model as well where there are many: the runtime takes a tenth of a millisecond to map one,
  * whatever its size, and a model has hundreds of norms, biases and scales.
  */
-const [SMALL_BYTES, MANY] = [2 ** 18, 32];
+const [SMALL_BYTES, MANY] = [2 ** 17, 32];
 /** Bytes that are read at once to get several of those, and between two of them at most. */
 const [READ_BYTES, GAP_BYTES] = [2 ** 23, 2 ** 16];
 

@@ -31,7 +31,7 @@ function receive(request: Request): void {
 function drop(id: number): void {
   const place = waiting.findIndex((request) => "id" in request && request.id === id);
   if (place < 0) return;
-  waiting.splice(place, 1);
+  for (const request of waiting.splice(place, 1)) executor?.forget(request);
   answer({ kind: "dropped", id });
 }
 

@@ -116,7 +116,7 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     made.push(session);
     return session;
   }
-  async function layerwise(plan: LayerPlan): Promise<Runner> {
+  async function layerwise(plan: LayerPlan): Promise<Layerwise> {
     const parts = { model, plan, config, backend, checkpoint: own, images, finalSoftcap };
     const runner = await Layerwise.create(parts, how);
     made.push(runner);
@@ -134,23 +134,31 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
   let sessionFor: DecoderParts["sessionFor"];
   try {
     const plan = planLayers(config, backend, own, slots);
-    const prompt = plan ? await layerwise(plan) : await compiled(model);
     if (plan) {
+      const prompt = await layerwise(plan);
       // Its weights are packed for seconds, which nobody waits for before the first token is there.
-      const whole = (): Promise<Session> => compiledLate("whole", () => model);
+      const whole = async (): Promise<Session> => {
+        await prompt.rest();
+        return await compiledLate("whole", () => model);
+      };
       sessionFor = (tokens, _asked, withImages) => (withImages || tokens >= LAYERWISE_ROWS ? prompt : whole());
     } else if (hasFew(backend.target)) {
+      const prompt = await compiled(model);
       const step = await compiled(build(["batch", "tokens", "asked"]));
       // Most callers never ask for many scores.
       const all = (): Promise<Session> => compiledLate("all", build);
       sessionFor = (tokens, asked) => (tokens <= FEW_ROWS ? step : asked <= FEW_ROWS ? prompt : all());
     } else if (shares) {
+      const prompt = await compiled(model);
       // Nobody waits for them before the first token is there.
       const step = (): Promise<Session> => compiledLate("step", () => build([], "only"));
       const few = (): Promise<Session> => compiledLate("few", () => build(["batch", "tokens", "asked"]));
       sessionFor = (tokens, _asked, withImages) =>
         withImages || tokens > FEW_ROWS ? prompt : tokens === 1 ? step() : few();
-    } else sessionFor = () => prompt;
+    } else {
+      const session = await compiled(model);
+      sessionFor = () => session;
+    }
   } catch (error) {
     await dispose();
     throw error;

@@ -61,72 +61,35 @@ interface Head {
 type Part = "begin" | "layer" | "last" | "scores";
 
 /** What a decoder is run with. */
-interface Parts {
-  readonly model: GraphModel;
-  readonly backend: Backend;
-  readonly config: GemmaConfig;
+interface Parts extends AsyncDisposable {
   readonly sessions: Readonly<Record<Part, Session>>;
   readonly rooms: readonly Room[];
   /** Of each layer, by the names of inputs. */
   readonly vectors: readonly Readonly<Record<string, NdArray>>[];
   readonly head: Head;
+  /** The first layer is in the rooms, or will be, until they are used. */
+  first: Promise<void> | undefined;
 }
 
 /** A decoder that is run layer by layer. Fed as its graph is, one run after the other. */
 export class Layerwise implements Runner, AsyncDisposable {
   readonly model: GraphModel;
   readonly inParts = true;
-  readonly #parts: Parts;
-  /** The first layer is in the rooms, or will be, until they are used. */
-  #first: Promise<void> | undefined;
+  readonly #options: LayerwiseOptions;
+  #parts: Parts | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Runs that were asked for and have not ended. */
+  #asked = 0;
 
-  private constructor(parts: Parts, first: Promise<void>) {
-    this.model = parts.model;
+  private constructor(options: LayerwiseOptions, parts: Parts) {
+    this.model = options.model;
+    this.#options = options;
     this.#parts = parts;
-    this.#first = first;
   }
 
   /** Compiles the parts. */
-  static async create(
-    { model, plan, config, backend, checkpoint, ...options }: LayerwiseOptions,
-    compile: CompileOptions,
-  ): Promise<Layerwise> {
-    const { target } = backend;
-    const { layer } = plan;
-    const made: (AsyncDisposable | Disposable)[] = [];
-    try {
-      const rooms: Room[] = [];
-      for (const matrix of plan.matrices) {
-        const panels = await roomFor(matrix.shape, backend, (tensor) => void made.push(tensor));
-        rooms.push({ ...matrix, panels });
-      }
-      // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
-      const first = unpack(backend, rooms, 0);
-      const head = headIn(rooms, plan.head, config);
-      const graphs = {
-        begin: beginGraph(config, target, checkpoint, options),
-        layer,
-        last: layerGraph(config, target, true),
-        scores: scoresGraph(config, target, checkpoint, head, options),
-      };
-      const sessions = {} as Record<Part, Session>;
-      for (const part of Object.keys(graphs) as Part[]) {
-        sessions[part] = await backend.compile(graphs[part], compile);
-        made.push(sessions[part]);
-      }
-      const vectorsOf = async (i: number): Promise<Readonly<Record<string, NdArray>>> => {
-        const read = plan.vectors.map(
-          async ({ input, nameIn }) => [input, toFloat32(await checkpoint.read(nameIn(i)))] as const,
-        );
-        return Object.fromEntries(await Promise.all(read));
-      };
-      const vectors = await Promise.all(Array.from({ length: config.numHiddenLayers }, (_, i) => vectorsOf(i)));
-      return new Layerwise({ model, backend, config, sessions, rooms, vectors, head }, first);
-    } catch (error) {
-      await disposeAll(made);
-      throw error;
-    }
+  static async create(options: LayerwiseOptions, compile: CompileOptions): Promise<Layerwise> {
+    return new Layerwise(options, await partsOf(options, compile));
   }
 
   /** As a session's; no output is left on the device but in tensors that are there. */
@@ -134,13 +97,33 @@ export class Layerwise implements Runner, AsyncDisposable {
     checkRun(this.model, feeds, options);
     if (options.device && options.device.length > 0)
       throw new PaliGemmaError("backend/option", `${this.model.name}, layer by layer, makes no tensors on the device`);
-    const run = this.#turn.then(() => this.#run(feeds, options));
-    this.#turn = run.catch(() => undefined);
+    this.#asked++;
+    const run = this.#inTurn(() => this.#run(feeds, options)).finally(() => this.#asked--);
     return abortable(run, options.signal, () => undefined);
+  }
+
+  /** Room for a layer, and what the runtime keeps for the next one, are as much as 200 MB for PaliGemma 3B. */
+  rest(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#asked === 0) await this.#giveBack();
+    });
+  }
+
+  async #giveBack(): Promise<void> {
+    const parts = this.#parts;
+    this.#parts = undefined;
+    await parts?.[Symbol.asyncDispose]();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   async #run(feeds: Feeds, { host = [], into = {}, signal }: RunOptions): Promise<RunResult> {
     signal?.throwIfAborted();
+    const parts = (this.#parts ??= await partsOf(this.#options, {}));
     const how = signal ? { signal } : {};
     const kept: Tensor[] = [];
     const keep = (tensor: Tensor): Tensor => {
@@ -148,10 +131,10 @@ export class Layerwise implements Runner, AsyncDisposable {
       return tensor;
     };
     try {
-      const hidden = await this.#layers(feeds, { into, ...how }, keep);
+      const hidden = await this.#layers(parts, feeds, { into, ...how }, keep);
       const results: Record<string, NdArray> = {};
       if (host.includes("logits") || host.includes("next")) {
-        const logits = await this.#scores(hidden, feeds["scored_rows"] ?? allOf(hidden), how);
+        const logits = await this.#scores(parts, hidden, feeds["scored_rows"] ?? allOf(hidden), how);
         const [rows = 0, vocabulary = 0] = logits.shape;
         const best = (): NdArray => int64([rows, 1], bestOf({ data: logits.data, rows, vocabulary }));
         for (const name of host) results[name] = name === "next" ? best() : logits;
@@ -164,11 +147,13 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   /** Runs layer after layer, and gives what comes of the last. `keep` disposes tensors when all have run. */
   async #layers(
+    parts: Parts,
     feeds: Feeds,
     { into = {}, ...how }: Pick<RunOptions, "into" | "signal">,
     keep: (tensor: Tensor) => Tensor,
   ): Promise<Tensor> {
-    const { backend, config, sessions, rooms, vectors } = this.#parts;
+    const { backend, config } = this.#options;
+    const { sessions, rooms, vectors } = parts;
     const { begin, layer, last } = sessions;
     const pick = ({ model }: Session): Feeds =>
       Object.fromEntries(model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
@@ -179,8 +164,8 @@ export class Layerwise implements Runner, AsyncDisposable {
 
     const mask = await onDevice("mask");
     const sliding = feeds["sliding_mask"] ? await onDevice("sliding_mask") : mask;
-    let filled = this.#first ?? unpack(backend, rooms, 0);
-    this.#first = undefined;
+    let filled = parts.first ?? unpack(backend, rooms, 0);
+    parts.first = undefined;
     const begun = (await begin.run(pick(begin), { device: ["x", "cos", "sin"], ...how })).device;
     Object.values(begun).forEach(keep);
     const shared = Object.assign({ cos: begun["cos"]!, sin: begun["sin"]! }, ...rooms.map(feedsOf)) as Feeds;
@@ -215,11 +200,12 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   /** Scores [scored, vocabulary], of as many tokens at a time as there is room for. */
   async #scores(
+    { sessions, head }: Parts,
     hidden: Tensor,
     rows: NdArray | Tensor,
     how: { readonly signal?: AbortSignal },
   ): Promise<NdArray<"float32">> {
-    const { backend, config, sessions, head } = this.#parts;
+    const { backend, config } = this.#options;
     const { vocabSize } = config;
     const { matrix, rooms, together } = head;
     const scored = rows.shape[0]!;
@@ -250,13 +236,53 @@ export class Layerwise implements Runner, AsyncDisposable {
     return logits;
   }
 
-  async dispose(): Promise<void> {
-    const { rooms, sessions } = this.#parts;
-    await disposeAll([...rooms.flatMap(({ panels }) => [panels.data, panels.scales]), ...Object.values(sessions)]);
+  dispose(): Promise<void> {
+    return this.#giveBack();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+}
+
+/** Makes room for a layer, and compiles the parts. */
+async function partsOf(
+  { plan, config, backend, checkpoint, ...options }: LayerwiseOptions,
+  compile: CompileOptions,
+): Promise<Parts> {
+  const { target } = backend;
+  const made: (AsyncDisposable | Disposable)[] = [];
+  try {
+    const rooms: Room[] = [];
+    for (const matrix of plan.matrices) {
+      const panels = await roomFor(matrix.shape, backend, (tensor) => void made.push(tensor));
+      rooms.push({ ...matrix, panels });
+    }
+    // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
+    const first = unpack(backend, rooms, 0);
+    const head = headIn(rooms, plan.head, config);
+    const graphs = {
+      begin: beginGraph(config, target, checkpoint, options),
+      layer: plan.layer,
+      last: layerGraph(config, target, true),
+      scores: scoresGraph(config, target, checkpoint, head, options),
+    };
+    const sessions = {} as Record<Part, Session>;
+    for (const part of Object.keys(graphs) as Part[]) {
+      sessions[part] = await backend.compile(graphs[part], compile);
+      made.push(sessions[part]);
+    }
+    const vectorsOf = async (i: number): Promise<Readonly<Record<string, NdArray>>> => {
+      const read = plan.vectors.map(
+        async ({ input, nameIn }) => [input, toFloat32(await checkpoint.read(nameIn(i)))] as const,
+      );
+      return Object.fromEntries(await Promise.all(read));
+    };
+    const vectors = await Promise.all(Array.from({ length: config.numHiddenLayers }, (_, i) => vectorsOf(i)));
+    return { sessions, rooms, vectors, head, first, [Symbol.asyncDispose]: () => disposeAll(made) };
+  } catch (error) {
+    await disposeAll(made);
+    throw error;
   }
 }
 
