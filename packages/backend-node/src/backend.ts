@@ -1,4 +1,4 @@
-import type { CompileOptions, Requantization, Session, Tensor } from "@paligemma/backend";
+import { isNumbers, type CompileOptions, type Requantization, type Session, type Tensor } from "@paligemma/backend";
 import { PaliGemmaError, bytesFor, sizeOf, unknownKeys, viewAs, type DType, type NdArray } from "@paligemma/core";
 import { CPU, CUDA, formatShape, sameShape, type GraphModel, type Target } from "@paligemma/graph";
 import { bytesOf, checkShape } from "./array-bytes.ts";
@@ -35,7 +35,7 @@ export class WorkerBackend implements NodeBackend {
     if (this.target.fused.has("MatMulInteger"))
       this.requantize = async (work) => {
         link.mustBeOpen();
-        const names = work.map(({ matrix }) => matrix.data.name).join(", ");
+        const names = work.map(({ matrix }) => (isNumbers(matrix) ? matrix : matrix.data).name).join(", ");
         await link.ask(requantizeRequest(link, work), `unpack ${names}`);
       };
   }

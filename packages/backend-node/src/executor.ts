@@ -9,6 +9,7 @@ import {
   type RequantizeRequest,
   type Reply,
   type Request,
+  type RunNumbers,
   type RunRequest,
 } from "./protocol.ts";
 import { readProfile } from "./profile.ts";
@@ -56,7 +57,7 @@ export class Executor {
   readonly #sessions = new Map<number, Kept>();
   readonly #tensors = new Map<number, Data>();
   /** What runs that will be repeated are given, and which elements have been what ends them. */
-  readonly #repeated = new Map<Request, { readonly prepared: Prepared; readonly ended: boolean[] }>();
+  readonly #repeated = new Map<Request, { readonly prepared: readonly Prepared[]; readonly ended: boolean[] }>();
 
   /** Threads that unpack matrices, this one included, and what they do it with; made when it is needed. */
   readonly #threads: number;
@@ -172,8 +173,8 @@ export class Executor {
     return ran(request.id, await this.#go(this.#prepare(request)));
   }
 
-  #prepare(request: RunRequest | RepeatRequest): Prepared {
-    return prepareRun(request, this.#sessions.get(request.session)!, (tensor) => this.#data(tensor), this.#ort.Tensor);
+  #prepare(run: RunNumbers): Prepared {
+    return prepareRun(run, this.#sessions.get(run.session)!, (tensor) => this.#data(tensor), this.#ort.Tensor);
   }
 
   async #go({ runtime, fed, wanted, returned, kept }: Prepared): Promise<Results> {
@@ -195,17 +196,21 @@ export class Executor {
     this.#window(to, toStart, slots).set(this.#window(from, fromStart, slots) as never);
   }
 
-  /** One run of those that are asked for, and what is left to do. */
+  /** One run of those that are asked for, with what follows it, and what is left to do. */
   async #repeat(request: RepeatRequest): Promise<Answer> {
-    const { until, ring } = request;
-    const state = this.#repeated.get(request) ?? { prepared: this.#prepare(request), ended: [] };
+    const { until, ring, followedBy } = request;
+    const state = this.#repeated.get(request) ?? {
+      prepared: [request, ...(followedBy ? [followedBy] : [])].map((run) => this.#prepare(run)),
+      ended: [],
+    };
     const { prepared, ended } = state;
     this.#repeated.delete(request);
-    const results = await this.#go(prepared);
+    let results: Results = { shapes: [], buffers: [] };
+    for (const run of prepared) results = await this.#go(run);
     const ends = until !== undefined && hasEnded(until, results.buffers[until.buffer]!, ended);
     request.left--;
     if (ends || request.left === 0) return ran(request.id, results);
-    for (const window of prepared.moving) window.moveOn(request.left);
+    for (const { moving } of prepared) for (const window of moving) window.moveOn(request.left);
     this.#repeated.set(request, state);
     if (!ring) {
       const { reply, move } = ran(request.id, results);
@@ -221,9 +226,9 @@ export class Executor {
 
   /** Unpacks matrices, in several threads where there are several. */
   async #requantize({ work }: RequantizeRequest): Promise<void> {
-    const all = work.map(({ from, data, scales }) => {
-      const arrays = { data: this.#data(data), scales: this.#data(scales) };
-      return { from, tensors: [data, scales], ...arrays } as Unpacking;
+    const all = work.map(({ from, tensors }): Unpacking => {
+      const panels = Object.entries(tensors).map(([part, tensor]) => [part, this.#data(tensor)]);
+      return { from, tensors, panels: Object.fromEntries(panels) as Unpacking["panels"] };
     });
     this.#unpacker ??= new Unpacker();
     this.#helpers ??= Array.from({ length: this.#threads - 1 }, () => new UnpackHelper());
@@ -231,9 +236,9 @@ export class Executor {
     const helped = others.map(async (share, i) => {
       if (share.length === 0) return undefined;
       const reply = await this.#helpers![i]!.unpack(share);
-      for (const { tensors, data, scales } of reply.work) {
-        this.#tensors.set(tensors[0], data);
-        this.#tensors.set(tensors[1], scales);
+      for (const { tensors, panels } of reply.work) {
+        for (const part of Object.keys(tensors) as (keyof typeof tensors)[])
+          this.#tensors.set(tensors[part]!, panels[part]!);
       }
       return reply.fault;
     });
@@ -247,7 +252,7 @@ export class Executor {
     this.#tensors.delete(tensor);
     if (!data || data.byteLength < LARGE_BYTES) return;
     // Runs that go on although their caller has gone still see it; the collector has it when they end.
-    const isSeen = [...this.#repeated.values()].some(({ prepared }) => sees(prepared, data.buffer));
+    const isSeen = [...this.#repeated.values()].some(({ prepared }) => prepared.some((run) => sees(run, data.buffer)));
     if (!isSeen) giveBack(data.buffer as ArrayBuffer);
   }
 
@@ -273,15 +278,15 @@ function sees({ fed, wanted }: Prepared, buffer: ArrayBufferLike): boolean {
   return [...Object.values(fed), ...Object.values(wanted)].some((tensor) => (tensor?.data as Data)?.buffer === buffer);
 }
 
+const { port1: closed } = new MessageChannel();
+closed.close();
+
 /**
  * Frees the memory at once, which the collector of garbage might do in minutes, or never: a message to a closed port is dropped, with
  * everything that was moved into it.
  */
 function giveBack(buffer: ArrayBuffer): void {
-  const { port1, port2 } = new MessageChannel();
-  port2.close();
-  port1.postMessage(undefined, [buffer]);
-  port1.close();
+  closed.postMessage(undefined, [buffer]);
 }
 
 /** Frees a session, and with it a profile that nobody asked for. */

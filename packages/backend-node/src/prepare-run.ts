@@ -1,6 +1,6 @@
 import { viewAs, type ArrayTypes, type DType } from "@paligemma/core";
 import type * as Runtime from "onnxruntime-node";
-import { IN_PAYLOAD, TO_DEVICE, TO_HOST, type RepeatRequest, type RunRequest, type Slot } from "./protocol.ts";
+import { IN_PAYLOAD, TO_DEVICE, TO_HOST, type MovingRun, type RunNumbers, type Slot } from "./protocol.ts";
 
 export type Data = ArrayTypes[DType];
 
@@ -72,26 +72,24 @@ class MovingWindow {
   }
 }
 
-/** Reads a request, and looks up everything that the runtime is given. `dataOf` throws for a tensor that is not in the store. */
+/** Reads what a run is of, and looks up everything that the runtime is given. `dataOf` throws for a tensor that is not in the store. */
 export function prepareRun(
-  request: RunRequest | RepeatRequest,
+  numbers: RunNumbers | MovingRun,
   { runtime, inputs, outputs }: Compiled,
   dataOf: (tensor: number) => Data,
   TensorClass: typeof Runtime.Tensor,
 ): Prepared {
-  const { feeds, fetches, payload } = request;
-  const moves = request.kind === "repeat" ? request : { feedMoves: [], fetchMoves: [] };
+  const { feeds, fetches, payload } = numbers;
+  const moves = "feedMoves" in numbers ? numbers : { feedMoves: [], fetchMoves: [] };
   const tensor = (dtype: DType, data: Data, dims: number[]): Runtime.Tensor =>
     new TensorClass(dtype as "float32", data as Float32Array, dims);
-  const dimensions = (numbers: Float64Array, at: number): number[] => [
-    ...numbers.subarray(at + 1, at + 1 + numbers[at]!),
-  ];
+  const dimensions = (list: Float64Array, at: number): number[] => [...list.subarray(at + 1, at + 1 + list[at]!)];
   const moving: MovingWindow[] = [];
 
-  /** The window that `numbers` describe: tensor, first slot, slots, rank and dimensions. */
-  function window(slot: Slot, numbers: Float64Array, at: number): Window {
-    const [id, start, slots] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
-    return { slot, data: dataOf(id), start, slots, dims: dimensions(numbers, at + 3) };
+  /** The window that a list describes: tensor, first slot, slots, rank and dimensions. */
+  function window(slot: Slot, list: Float64Array, at: number): Window {
+    const [id, start, slots] = [list[at]!, list[at + 1]!, list[at + 2]!];
+    return { slot, data: dataOf(id), start, slots, dims: dimensions(list, at + 3) };
   }
 
   function give(given: Record<string, Runtime.Tensor | null>, seen: Window, step = 0): void {

@@ -1,7 +1,7 @@
 import type { DType } from "@paligemma/core";
 import type { GraphProfile } from "./profile.ts";
 import type { ResultRing } from "./result-ring.ts";
-import type { MatrixInFile } from "./unpacker.ts";
+import type { Unpacking } from "./unpacker.ts";
 
 /** Name and format of an input or output of a session. */
 export interface Slot {
@@ -40,10 +40,8 @@ export interface CompileRequest {
   readonly profile?: string | undefined;
 }
 
-/** A run, as flat arrays of numbers: they cross threads many times faster than objects and lists do. */
-export interface RunRequest {
-  readonly kind: "run";
-  readonly id: number;
+/** What a run is of, as flat arrays of numbers: they cross threads many times faster than objects and lists do. */
+export interface RunNumbers {
   readonly session: number;
   /** For each input, in order: tensor, first slot, slots, rank, dimensions. For `IN_PAYLOAD` the first byte stands for the first slot. */
   readonly feeds: Float64Array<ArrayBuffer>;
@@ -53,12 +51,25 @@ export interface RunRequest {
   readonly payload?: ArrayBuffer;
 }
 
-/** A run to be repeated; the last is answered, and those before it where there is no `ring`. */
-export interface RepeatRequest extends Omit<RunRequest, "kind"> {
-  readonly kind: "repeat";
+/** A run. */
+export interface RunRequest extends RunNumbers {
+  readonly kind: "run";
+  readonly id: number;
+}
+
+/** A run of several. */
+export interface MovingRun extends RunNumbers {
   /** Slots from one run to the next, for each input, and for each output in the order of `fetches`. 0 where nothing moves. */
   readonly feedMoves: Float64Array<ArrayBuffer>;
   readonly fetchMoves: Float64Array<ArrayBuffer>;
+}
+
+/** A run to be repeated; the last is answered, and those before it where there is no `ring`. */
+export interface RepeatRequest extends MovingRun {
+  readonly kind: "repeat";
+  readonly id: number;
+  /** What follows each run, and is answered in its place. */
+  readonly followedBy?: MovingRun;
   /** Runs still to be done. */
   left: number;
   /**
@@ -74,11 +85,11 @@ export interface RepeatRequest extends Omit<RunRequest, "kind"> {
   readonly ring?: ResultRing;
 }
 
-/** Matrices of files to be unpacked into panels: tensors of the store, which are all theirs. */
+/** Matrices of files to become panels: tensors of the store, which are all theirs. */
 export interface RequantizeRequest {
   readonly kind: "requantize";
   readonly id: number;
-  readonly work: readonly { readonly from: MatrixInFile; readonly data: number; readonly scales: number }[];
+  readonly work: readonly Pick<Unpacking, "from" | "tensors">[];
 }
 
 /** What the worker is asked for; answered by a `Reply` with the same `id` where there is one. */

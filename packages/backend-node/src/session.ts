@@ -18,8 +18,10 @@ import {
   TO_DEVICE,
   TO_HOST,
   TO_TENSOR,
+  type MovingRun,
   type Reply,
   type RepeatRequest,
+  type RunNumbers,
   type RunRequest,
 } from "./protocol.ts";
 import { closeRing, makeRing, moreThan, resultAt, resultsIn } from "./result-ring.ts";
@@ -65,9 +67,9 @@ export class NodeSession implements Session {
     checkRun(this.model, feeds, options);
     const { host = [], device = [], into = {}, signal } = options;
     const made = device.map(() => this.#link.fresh());
-    const { numbers, payload } = this.#packFeeds(feeds);
     const fetches = this.#packFetches(host, into);
     device.forEach((name, i) => fetches.numbers.push(this.#places.get(name)!, TO_DEVICE, made[i]!));
+    const { numbers, payload } = this.#packFeeds(feeds);
     const request: RunRequest = {
       kind: "run",
       id: this.#link.fresh(),
@@ -88,34 +90,52 @@ export class NodeSession implements Session {
   repeat(feeds: Feeds, options: RepeatOptions): AsyncGenerator<RunResult, void> {
     this.#mustLive();
     checkRepeat(this.model, feeds, options);
-    const { times, together = 1, host, into = {}, until } = options;
-    const fed = this.#packFeeds(feeds, options);
-    const fetched = this.#packFetches(host, into, options);
-    const { payload } = fed;
-    const told: Told = { host, shapes: host.map((name) => this.#shapeOf(name, feeds)) };
-    const bytes = this.#sizesOf(told)?.reduce((sum, size) => sum + size, 0);
+    const { times, together = 1, host, until, followedBy } = options;
+    const following = followedBy && { ...followedBy, session: NodeSession.#use(followedBy.session, this.#link) };
+    // What hands out results.
+    const last = following ?? { session: this, feeds };
+    const told: Told = { host, shapes: host.map((name) => last.session.#shapeOf(name, last.feeds)) };
+    const bytes = last.session.#sizesOf(told)?.reduce((sum, size) => sum + size, 0);
     const ring = bytes === undefined ? undefined : makeRing(bytes, times, together);
     const request: RepeatRequest = {
       kind: "repeat",
       id: this.#link.fresh(),
-      session: this.#id,
       left: times,
-      feeds: Float64Array.from(fed.numbers),
-      feedMoves: Float64Array.from(fed.moves),
-      fetches: Float64Array.from(fetched.numbers),
-      fetchMoves: Float64Array.from(fetched.moves),
+      ...this.#pack(feeds, following ? { ...options, host: [] } : options),
+      ...(following && { followedBy: following.session.#pack(following.feeds, { times, host, ...following }) }),
       ...(until && {
         until: {
           buffer: host.indexOf(until.output),
-          dtype: this.#output(until.output).dtype,
+          dtype: last.session.#output(until.output).dtype,
           values: until.values,
           atOnce: until.atOnce ?? [],
         },
       }),
-      ...(payload && { payload }),
       ...(ring && { ring }),
     };
-    return this.#results(request, told, options.signal);
+    return last.session.#results(request, told, options.signal);
+  }
+
+  /** Throws where the session belongs to another backend or is gone. */
+  static #use(session: Session, link: WorkerLink): NodeSession {
+    if (!(session instanceof NodeSession) || session.#link !== link)
+      throw new PaliGemmaError("backend/foreign", `${session.model.name} is a session of another backend`);
+    session.#mustLive();
+    return session;
+  }
+
+  /** One of several runs. */
+  #pack(feeds: Feeds, options: Pick<RepeatOptions, "times" | "host" | "into" | "moves">): MovingRun {
+    const fed = this.#packFeeds(feeds, options);
+    const fetched = this.#packFetches(options.host, options.into ?? {}, options);
+    return {
+      session: this.#id,
+      feeds: Float64Array.from(fed.numbers),
+      feedMoves: Float64Array.from(fed.moves),
+      fetches: Float64Array.from(fetched.numbers),
+      fetchMoves: Float64Array.from(fetched.moves),
+      ...(fed.payload && { payload: fed.payload }),
+    };
   }
 
   /** Shape of an output for these inputs, where their dimensions tell it. */
@@ -270,7 +290,10 @@ function moveOf(tensor: NodeTensor, name: string, windows: Windows | undefined):
 
 /** The buffers of a request, which are moved. */
 function moved(request: RunRequest | RepeatRequest): ArrayBuffer[] {
-  const { feeds, fetches, payload } = request;
-  const steps = request.kind === "repeat" ? [request.feedMoves.buffer, request.fetchMoves.buffer] : [];
-  return [feeds.buffer, fetches.buffer, ...steps, ...(payload ? [payload] : [])];
+  const runs: readonly (RunNumbers | MovingRun)[] =
+    request.kind === "repeat" && request.followedBy ? [request, request.followedBy] : [request];
+  return runs.flatMap((run) => {
+    const moves = "feedMoves" in run ? [run.feedMoves.buffer, run.fetchMoves.buffer] : [];
+    return [run.feeds.buffer, run.fetches.buffer, ...moves, ...(run.payload ? [run.payload] : [])];
+  });
 }

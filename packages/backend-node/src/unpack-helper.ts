@@ -48,9 +48,9 @@ export class UnpackHelper {
 /** Matrices for so many threads, the largest first, each to the one that has least to do. */
 export function sharedOut(work: readonly Unpacking[], threads: number): readonly (readonly Unpacking[])[] {
   const shares = Array.from({ length: threads }, () => ({ size: 0, work: [] as Unpacking[] }));
-  for (const unpacking of work.toSorted((a, b) => b.data.length - a.data.length)) {
+  for (const unpacking of work.toSorted((a, b) => b.panels.data.length - a.panels.data.length)) {
     const least = shares.reduce((a, b) => (b.size < a.size ? b : a));
-    least.size += unpacking.data.length;
+    least.size += unpacking.panels.data.length;
     least.work.push(unpacking);
   }
   return shares.map((share) => share.work);

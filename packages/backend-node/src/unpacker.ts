@@ -1,32 +1,41 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { REQUANTIZE_WASM } from "./generated/requantize-wasm.ts";
 
-/** A matrix in blocks of 4 bits, or in panels already, from some row on, as it lies in a file. */
+/** A matrix from some row on, as it lies in a file: in blocks of 4 bits, in panels already, or in bfloat16 or float32. */
 export interface MatrixInFile {
   readonly path: string;
   /** Bytes of the whole file when it was opened. */
   readonly size: number;
-  /** Where the bytes of the first row begin, and its scales. */
+  /** Where the bytes of the first row begin, and its scales, if it has any. */
   readonly data: number;
   readonly scales: number;
   readonly rows: number;
   /** Numbers of a row. */
   readonly width: number;
-  readonly bits: 4 | 8;
+  /** Of a number: 4 in blocks, 8 in panels, 16 of bfloat16, 32 of float32. */
+  readonly bits: 4 | 8 | 16 | 32;
   /** Numbers of a block, in 4 bits. */
   readonly blockSize: number;
   /** Rows of the panels that it becomes. */
   readonly rowsOfPanel: number;
 }
 
-/** A matrix to be unpacked into two tensors, which have these numbers in the store. */
-export interface Unpacking {
-  readonly from: MatrixInFile;
-  readonly tensors: readonly [data: number, scales: number];
-  /** Panels [panels, width, rows of a panel]. */
+/** What a matrix becomes. */
+export interface Panels {
+  /** [panels, width, rows of a panel] */
   readonly data: Int8Array<ArrayBuffer>;
   /** A scale for each row. */
   readonly scales: Float32Array<ArrayBuffer>;
+  /** Of numbers: the sum of the bytes of each row, and what they are off by. */
+  readonly sums?: Int32Array<ArrayBuffer>;
+  readonly errors?: Float32Array<ArrayBuffer>;
+}
+
+/** A matrix to be unpacked into tensors, which have these numbers in the store. */
+export interface Unpacking {
+  readonly from: MatrixInFile;
+  readonly tensors: Readonly<Partial<Record<keyof Panels, number>>>;
+  readonly panels: Panels;
 }
 
 /** A file of weights is not what it was when it was opened. */
@@ -47,6 +56,17 @@ interface Kernel {
     blocks: number,
     blockBytes: number,
     rowScales: number,
+    to: number,
+    scratch: number,
+  ): void;
+  bytes(
+    from: number,
+    half: 0 | 1,
+    rows: number,
+    width: number,
+    scales: number,
+    sums: number,
+    errors: number,
     to: number,
     scratch: number,
   ): void;
@@ -82,7 +102,7 @@ export class Unpacker {
   }
 
   /** Rows that the matrix does not have become 0. Throws `FileChanged`. */
-  #fill({ from, data, scales }: Unpacking): void {
+  #fill({ from, panels }: Unpacking): void {
     const { path, size, rows, rowsOfPanel } = from;
     const file = openSync(path, "r");
     try {
@@ -96,31 +116,26 @@ export class Unpacker {
           done += got;
         }
       };
-      if (from.bits === 8) copyPanels(from, data, scales, read);
-      else this.#unpackBlocks(from, data, scales, read);
-      scales.fill(0, Math.ceil(rows / rowsOfPanel) * rowsOfPanel);
+      if (from.bits === 8) copyPanels(from, panels, read);
+      else if (from.bits === 4) this.#unpackBlocks(from, panels, read);
+      else this.#roundNumbers(from, panels, read);
+      panels.scales.fill(0, Math.ceil(rows / rowsOfPanel) * rowsOfPanel);
     } finally {
       closeSync(file);
     }
   }
 
-  #unpackBlocks(from: MatrixInFile, data: Int8Array, scales: Float32Array, read: Read): void {
+  #unpackBlocks(from: MatrixInFile, { data, scales }: Panels, read: Read): void {
     const { rows, width, blockSize, rowsOfPanel } = from;
     const blocks = width / blockSize;
     const [rowBytes, rowScales] = [width / 2, blocks * FLOAT_BYTES];
-    let needed = 0;
-    const place = (bytes: number): number => {
-      const at = needed;
-      needed += Math.ceil(bytes / 64) * 64;
-      return at;
-    };
-    const panelAt = place(width * rowsOfPanel);
-    const scalesAt = place(rowsOfPanel * FLOAT_BYTES);
-    const scratch = place(SCRATCH_BYTES + rowsOfPanel * FLOAT_BYTES);
-    const blocksAt = place(rowsOfPanel * rowBytes);
-    const blockScalesAt = place(rowsOfPanel * rowScales);
-    const missing = needed - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    const [panelAt, scalesAt, scratch, blocksAt, blockScalesAt] = this.#places(
+      width * rowsOfPanel,
+      rowsOfPanel * FLOAT_BYTES,
+      SCRATCH_BYTES + rowsOfPanel * FLOAT_BYTES,
+      rowsOfPanel * rowBytes,
+      rowsOfPanel * rowScales,
+    );
     const bytes = new Uint8Array(this.#memory.buffer);
     const panel = new Int8Array(this.#memory.buffer, panelAt, width * rowsOfPanel);
     const panelScales = new Float32Array(this.#memory.buffer, scalesAt, rowsOfPanel);
@@ -135,11 +150,63 @@ export class Unpacker {
       scales.set(panelScales, row);
     }
   }
+
+  #roundNumbers(from: MatrixInFile, { data, scales, sums, errors }: Panels, read: Read): void {
+    const { rows, width, rowsOfPanel, bits } = from;
+    const rowBytes = (width * bits) / 8;
+    const eachRow = rowsOfPanel * FLOAT_BYTES;
+    const [panelAt, scalesAt, sumsAt, errorsAt, numbersAt, scratch] = this.#places(
+      width * rowsOfPanel,
+      eachRow,
+      eachRow,
+      eachRow,
+      rowsOfPanel * rowBytes,
+      width * FLOAT_BYTES,
+    );
+    const { buffer } = this.#memory;
+    const panel = new Int8Array(buffer, panelAt, width * rowsOfPanel);
+    const numbers = new Uint8Array(buffer, numbersAt, rowsOfPanel * rowBytes);
+    for (let row = 0; row < rows; row += rowsOfPanel) {
+      const here = Math.min(rowsOfPanel, rows - row) * rowBytes;
+      read(from.data + row * rowBytes, numbers.subarray(0, here));
+      numbers.fill(0, here);
+      this.#kernel.bytes(
+        numbersAt,
+        bits === 16 ? 1 : 0,
+        rowsOfPanel,
+        width,
+        scalesAt,
+        sumsAt,
+        errorsAt,
+        panelAt,
+        scratch,
+      );
+      data.set(panel, row * width);
+      scales.set(new Float32Array(buffer, scalesAt, rowsOfPanel), row);
+      sums?.set(new Int32Array(buffer, sumsAt, rowsOfPanel), row);
+      errors?.set(new Float32Array(buffer, errorsAt, rowsOfPanel), row);
+    }
+  }
+
+  /** Places for so many bytes each, in memory that is there. */
+  #places<const Sizes extends readonly number[]>(...sizes: Sizes): { readonly [K in keyof Sizes]: number } {
+    let needed = 0;
+    const places = sizes.map((bytes) => {
+      const at = needed;
+      needed += Math.ceil(bytes / 64) * 64;
+      return at;
+    });
+    const missing = needed - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    return places as { readonly [K in keyof Sizes]: number };
+  }
 }
 
 /** The buffers of arrays, which are moved from thread to thread. */
 export function buffersOf(work: readonly Unpacking[]): ArrayBuffer[] {
-  return work.flatMap(({ data, scales }) => [data.buffer, scales.buffer]);
+  return work.flatMap(({ panels: { data, scales, sums, errors } }) =>
+    [data, scales, sums, errors].flatMap((array) => (array ? [array.buffer] : [])),
+  );
 }
 
 /** What a fault is thrown as. */
@@ -151,8 +218,7 @@ type Read = (start: number, into: Uint8Array) => void;
 
 function copyPanels(
   { data: at, scales: scalesAt, rows, width }: MatrixInFile,
-  data: Int8Array,
-  scales: Float32Array,
+  { data, scales }: Panels,
   read: Read,
 ): void {
   read(at, new Uint8Array(data.buffer, data.byteOffset, rows * width));

@@ -1,6 +1,6 @@
-;; Matrices in blocks of 4 bits become panels of bytes with one scale for each row; requantizer.ts drives it.
+;; Matrices become panels of bytes with one scale for each row; unpacker.ts drives it.
 ;;
-;; Of 8 rows at a time, 16 bytes of each: every 4-bit number is looked up among the 16 values that its block can have, and the
+;; Of blocks of 4 bits: of 8 rows at a time, 16 bytes of each: every 4-bit number is looked up among the 16 values that its block can have, and the
 ;; rows are turned into columns, since a panel has its rows side by side.
 (module
   (memory (import "requantize" "memory") 1)
@@ -159,4 +159,114 @@
           (local.set $target (i32.add (local.get $target) (i32.shl (local.get $rows) (i32.const 5))))
           (br_if $part (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 16))) (local.get $blockBytes))))
         (br_if $eight (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 8))) (local.get $rows))))
-      (br_if $each (i32.lt_u (local.tee $block (i32.add (local.get $block) (i32.const 1))) (local.get $blocks))))))
+      (br_if $each (i32.lt_u (local.tee $block (i32.add (local.get $block) (i32.const 1))) (local.get $blocks)))))
+
+  ;; One panel of numbers: $rows rows of $width numbers at $from, float32 or, where they are $half, bfloat16. Writes, of each row, the scale
+  ;; to $scales, the sum of its bytes to $sums and the length of what they are off by (a ten-thousandth more, for what is rounded while it is
+  ;; added up) to $errors, and the bytes to $to, those of a column side by side. $width is a multiple of 16; $scratch has room for a row.
+  (func (export "bytes")
+    (param $from i32) (param $half i32) (param $rows i32) (param $width i32)
+    (param $scales i32) (param $sums i32) (param $errors i32) (param $to i32) (param $scratch i32)
+    (local $row i32) (local $i i32) (local $at i32) (local $target i32)
+    (local $largest v128) (local $scale f32) (local $sum v128) (local $error v128)
+    (local $factor v128) (local $back v128) (local $magic v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local $p v128) (local $q v128) (local $r v128) (local $s v128)
+    (local.set $magic (v128.const f32x4 12582912 12582912 12582912 12582912))
+    (loop $each
+      (local.set $largest (v128.const i32x4 0 0 0 0))
+      (local.set $i (i32.const 0))
+      (if (local.get $half)
+        (then
+          (local.set $at (local.get $scratch))
+          (loop $widen
+            (local.set $p (v128.load (local.get $from)))
+            (local.set $a (i32x4.shl (i32x4.extend_low_i16x8_u (local.get $p)) (i32.const 16)))
+            (local.set $b (i32x4.shl (i32x4.extend_high_i16x8_u (local.get $p)) (i32.const 16)))
+            (v128.store (local.get $at) (local.get $a))
+            (v128.store offset=16 (local.get $at) (local.get $b))
+            (local.set $largest
+              (f32x4.pmax (f32x4.pmax (local.get $largest) (f32x4.abs (local.get $a))) (f32x4.abs (local.get $b))))
+            (local.set $from (i32.add (local.get $from) (i32.const 16)))
+            (local.set $at (i32.add (local.get $at) (i32.const 32)))
+            (br_if $widen (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 8))) (local.get $width))))
+          (local.set $at (local.get $scratch)))
+        (else
+          (local.set $at (local.get $from))
+          (loop $look
+            (local.set $largest (f32x4.pmax (local.get $largest) (f32x4.abs (v128.load (local.get $from)))))
+            (local.set $from (i32.add (local.get $from) (i32.const 16)))
+            (br_if $look (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (local.get $width))))))
+      (local.set $scale
+        (f32.div
+          (f32.max
+            (f32.max (f32x4.extract_lane 0 (local.get $largest)) (f32x4.extract_lane 1 (local.get $largest)))
+            (f32.max (f32x4.extract_lane 2 (local.get $largest)) (f32x4.extract_lane 3 (local.get $largest))))
+          (f32.const 127)))
+      (local.set $back (f32x4.splat (local.get $scale)))
+      (local.set $factor
+        (f32x4.splat
+          (select (f32.div (f32.const 1) (local.get $scale)) (f32.const 0) (f32.gt (local.get $scale) (f32.const 0)))))
+      (local.set $sum (v128.const i32x4 0 0 0 0))
+      (local.set $error (v128.const i32x4 0 0 0 0))
+      (local.set $target (i32.add (local.get $to) (local.get $row)))
+      (local.set $i (i32.const 0))
+      (loop $round
+        (local.set $a (v128.load (local.get $at)))
+        (local.set $b (v128.load offset=16 (local.get $at)))
+        (local.set $c (v128.load offset=32 (local.get $at)))
+        (local.set $d (v128.load offset=48 (local.get $at)))
+        (local.set $at (i32.add (local.get $at) (i32.const 64)))
+        (local.set $p (f32x4.add (f32x4.mul (local.get $a) (local.get $factor)) (local.get $magic)))
+        (local.set $q (f32x4.add (f32x4.mul (local.get $b) (local.get $factor)) (local.get $magic)))
+        (local.set $r (f32x4.add (f32x4.mul (local.get $c) (local.get $factor)) (local.get $magic)))
+        (local.set $s (f32x4.add (f32x4.mul (local.get $d) (local.get $factor)) (local.get $magic)))
+        (local.set $a (f32x4.sub (local.get $a) (f32x4.mul (f32x4.sub (local.get $p) (local.get $magic)) (local.get $back))))
+        (local.set $b (f32x4.sub (local.get $b) (f32x4.mul (f32x4.sub (local.get $q) (local.get $magic)) (local.get $back))))
+        (local.set $c (f32x4.sub (local.get $c) (f32x4.mul (f32x4.sub (local.get $r) (local.get $magic)) (local.get $back))))
+        (local.set $d (f32x4.sub (local.get $d) (f32x4.mul (f32x4.sub (local.get $s) (local.get $magic)) (local.get $back))))
+        (local.set $error
+          (f32x4.add (local.get $error)
+            (f32x4.add
+              (f32x4.add (f32x4.mul (local.get $a) (local.get $a)) (f32x4.mul (local.get $b) (local.get $b)))
+              (f32x4.add (f32x4.mul (local.get $c) (local.get $c)) (f32x4.mul (local.get $d) (local.get $d))))))
+        (local.set $p (i32x4.sub (local.get $p) (local.get $magic)))
+        (local.set $q (i32x4.sub (local.get $q) (local.get $magic)))
+        (local.set $r (i32x4.sub (local.get $r) (local.get $magic)))
+        (local.set $s (i32x4.sub (local.get $s) (local.get $magic)))
+        (local.set $sum
+          (i32x4.add (local.get $sum)
+            (i32x4.add (i32x4.add (local.get $p) (local.get $q)) (i32x4.add (local.get $r) (local.get $s)))))
+        (local.set $p
+          (i8x16.narrow_i16x8_s
+            (i16x8.narrow_i32x4_s (local.get $p) (local.get $q))
+            (i16x8.narrow_i32x4_s (local.get $r) (local.get $s))))
+        (v128.store8_lane 0 (local.get $target) (local.get $p))
+        (v128.store8_lane 1 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 2 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 3 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 4 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 5 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 6 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 7 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 8 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 9 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 10 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 11 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 12 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 13 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 14 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (v128.store8_lane 15 (local.tee $target (i32.add (local.get $target) (local.get $rows))) (local.get $p))
+        (local.set $target (i32.add (local.get $target) (local.get $rows)))
+        (br_if $round (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 16))) (local.get $width))))
+      (f32.store (i32.add (local.get $scales) (i32.shl (local.get $row) (i32.const 2))) (local.get $scale))
+      (i32.store (i32.add (local.get $sums) (i32.shl (local.get $row) (i32.const 2)))
+        (i32.add
+          (i32.add (i32x4.extract_lane 0 (local.get $sum)) (i32x4.extract_lane 1 (local.get $sum)))
+          (i32.add (i32x4.extract_lane 2 (local.get $sum)) (i32x4.extract_lane 3 (local.get $sum)))))
+      (f32.store (i32.add (local.get $errors) (i32.shl (local.get $row) (i32.const 2)))
+        (f32.mul (f32.const 1.0001) (f32.sqrt
+          (f32.add
+            (f32.add (f32x4.extract_lane 0 (local.get $error)) (f32x4.extract_lane 1 (local.get $error)))
+            (f32.add (f32x4.extract_lane 2 (local.get $error)) (f32x4.extract_lane 3 (local.get $error)))))))
+      (br_if $each (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 1))) (local.get $rows))))))

@@ -1,6 +1,6 @@
 import type { DType, NdArray, OnProgress } from "@paligemma/core";
 import type { GraphModel, Target } from "@paligemma/graph";
-import { panelRows, type QuantizedTensor } from "@paligemma/weights";
+import { panelRows, type QuantizedTensor, type TensorRef } from "@paligemma/weights";
 
 /**
  * An array that lives where the backend keeps its arrays (the memory of its worker, or of the GPU). Owned by whoever got
@@ -58,8 +58,17 @@ export interface RepeatOptions {
    * caller's thread, which takes its turn on a processor that computes.
    */
   readonly together?: number;
+  /** What runs after each run, on what that has written, and hands out the results in its place: `host` and `until` are of its outputs. */
+  readonly followedBy?: FollowingRun | undefined;
   /** Aborted at any time: the next result rejects with `signal.reason`. */
   readonly signal?: AbortSignal;
+}
+
+/** A run that follows each of those that are repeated. */
+export interface FollowingRun extends Pick<RepeatOptions, "into" | "moves"> {
+  /** Of the same backend. */
+  readonly session: Session;
+  readonly feeds: Feeds;
 }
 
 /** A compiled graph, ready to run. Runs of one session are done one after another, in the order they were asked for. */
@@ -77,26 +86,41 @@ export interface Session extends AsyncDisposable {
 
 /**
  * A matrix that becomes bytes in panels, one scale for each row: what products of many rows are fastest with, and twice as large as
- * blocks of 4 bits. A number of those is off by at most half the scale of its row, which is 8/127 of the largest scale of the row's blocks.
+ * blocks of 4 bits, a quarter of float32. A number is off by at most half the scale of its row, which is 1/127 of the largest number
+ * that the row has, or, of blocks, can have.
  */
 export interface Requantization {
   /** [out, in], which is `requantizable` */
-  readonly matrix: QuantizedTensor;
+  readonly matrix: QuantizedTensor | TensorRef;
   /** The first row that is wanted; 0 unless told. Of the others, as many as there is room for. */
   readonly start?: number;
   /** int8 [panels, in, rows of a panel], a whole tensor, of `rowsOfPanels` rows; those that the matrix has not become 0. */
   readonly data: Tensor;
-  /** float32 [panels, 1, rows of a panel], a whole tensor. */
+  /** float32 [panels, 1, rows of a panel], a whole tensor, as are the two below. */
   readonly scales: Tensor;
+  /** Of a matrix of numbers, where they are wanted: int32, the sum of the bytes of each row. */
+  readonly sums?: Tensor;
+  /** Of a matrix of numbers, where they are wanted: float32, ‖w − scale · bytes‖ of each row w, or a little more. */
+  readonly errors?: Tensor;
 }
 
 /**
- * True for a matrix in a file that can become panels: 4 bits without zero points in blocks of 32 and more, or bytes that are panels
- * already, of as many rows.
+ * True for a matrix in a file that can become panels: 4 bits without zero points in blocks of 32 and more, bytes that are panels
+ * already, of as many rows, or float32 or bfloat16.
  */
-export function requantizable({ bits, blockSize, zeroPoints, data, scales, sums }: QuantizedTensor): boolean {
+export function requantizable(matrix: QuantizedTensor | TensorRef): boolean {
+  if (isNumbers(matrix)) {
+    const { dtype, shape, source } = matrix;
+    return shape.length === 2 && (dtype === "float32" || dtype === "bfloat16") && source.path !== undefined;
+  }
+  const { bits, blockSize, zeroPoints, data, scales, sums } = matrix;
   if (data.source.path === undefined || scales.source !== data.source) return false;
   return sums !== undefined || (bits === 4 && !zeroPoints && blockSize >= 32);
+}
+
+/** True for a matrix that is not quantised. */
+export function isNumbers(matrix: QuantizedTensor | TensorRef): matrix is TensorRef {
+  return "source" in matrix;
 }
 
 /** Rows of a panel for a matrix [out, in]; undefined where it cannot be in panels, which are filled eight rows at a time. */

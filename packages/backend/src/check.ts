@@ -41,14 +41,17 @@ export function checkRun(model: GraphModel, feeds: Feeds, options: RunOptions): 
 }
 
 /**
- * Checks a repeated run as `checkRun` does its first run, and that `moves` and `until` name what they may. Throws
- * `backend/option` for what cannot be meant.
+ * Checks a repeated run as `checkRun` does its first run, and that `moves` and `until` name what they may; so what follows each run.
+ * Throws `backend/option` for what cannot be meant.
  */
 export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOptions): void {
-  const { times, together = 1, host, into = {}, moves = {}, until } = options;
-  const faults = unknownKeys(options, ["times", "host", "into", "moves", "until", "together", "signal"]).map(
-    ({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`,
-  );
+  const { times, together = 1, into = {}, moves = {}, followedBy } = options;
+  const { host, until } = followedBy ? { host: [], until: undefined } : options;
+  const unknown = [
+    ...unknownKeys(options, ["times", "host", "into", "moves", "until", "together", "followedBy", "signal"]),
+    ...unknownKeys(followedBy ?? {}, ["session", "feeds", "into", "moves"]),
+  ];
+  const faults = unknown.map(({ key, meant }) => `there is no ${key}${meant ? `; is ${meant} meant?` : ""}`);
   for (const [name, count] of Object.entries({ times, together }))
     if (!Number.isSafeInteger(count) || count < 1)
       faults.push(`${name} is ${count}, it must be a whole number from 1 on`);
@@ -63,6 +66,9 @@ export function checkRepeat(model: GraphModel, feeds: Feeds, options: RepeatOpti
   if (faults.length > 0)
     throw new PaliGemmaError("backend/option", `the graph ${model.name} cannot be repeated so: ${faults.join("; ")}`);
   checkRun(model, feeds, { host: host.filter((name) => !(name in into)), into });
+  if (!followedBy) return;
+  const { session, feeds: fed, into: written = {}, moves: moving = {} } = followedBy;
+  checkRepeat(session.model, fed, { ...options, into: written, moves: moving, followedBy: undefined });
 }
 
 function inputFaults(port: Port, feeds: Feeds, sizes: Sizes): string[] {

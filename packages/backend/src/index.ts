@@ -1,4 +1,5 @@
 export {
+  isNumbers,
   isTensor,
   requantizable,
   rowsOfPanels,
@@ -6,6 +7,7 @@ export {
   type CompileOptions,
   type CreateBackend,
   type Feeds,
+  type FollowingRun,
   type Requantization,
   type RepeatOptions,
   type RunOptions,

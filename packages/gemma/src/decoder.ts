@@ -14,6 +14,7 @@ import {
 } from "./decoder-graph.ts";
 import { planLayers, type LayerPlan } from "./layer-plan.ts";
 import { Layerwise, LAYERWISE_ROWS, type Runner } from "./layerwise.ts";
+import { Screening } from "./screening.ts";
 import { DecoderState } from "./state.ts";
 
 /** A batch of prompts. Rows are padded to one length on either side; pads are where `attentionMask` is 0. */
@@ -77,6 +78,8 @@ export interface DecoderParts {
   readonly picker: () => Promise<Session>;
   /** What scores some tokens alone; undefined where nothing does. */
   readonly someScores: (() => Promise<SomeScores>) | undefined;
+  /** What finds the best tokens with less of the output layer; undefined where nothing does. */
+  readonly screening: Screening | undefined;
   readonly imageTokenIndex: number | undefined;
 }
 
@@ -138,6 +141,7 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
       const prompt = await layerwise(plan);
       // Its weights are packed for seconds, which nobody waits for before the first token is there.
       const whole = async (): Promise<Session> => {
+        // Nor is what prompts need there beside it.
         await prompt.rest();
         return await compiledLate("whole", () => model);
       };
@@ -163,10 +167,13 @@ export async function loadGemma(options: LoadGemmaOptions): Promise<GemmaDecoder
     await dispose();
     throw error;
   }
+  const screening = Screening.of({ config, backend, checkpoint: own, slots });
+  if (screening) made.push(screening);
   const parts: DecoderParts = {
     backend,
     config,
     sessionFor,
+    screening,
     picker: () => (picker ??= pick()),
     someScores: scoresSome(config, backend.target, own, slots)
       ? async () => {

@@ -22,12 +22,13 @@ import {
   type Value,
   type Weights,
 } from "@paligemma/graph";
+import { findQuantized, type Checkpoint } from "@paligemma/weights";
 import { positionsServed } from "./network.ts";
 
 /** Where the decoder's tensors stand in a checkpoint under its released names. */
 export const GEMMA_PREFIX = "language_model.model";
 /** Where its own output layer stands, if it has one. */
-export const HEAD = "language_model.lm_head";
+const HEAD = "language_model.lm_head";
 
 /**
  * The rotary tables of a decoder, for every position that it may reach, or what stands in them for the positions of a run, where that
@@ -101,12 +102,23 @@ function scored(
   multiply: (x: Value) => Value,
 ): Value {
   const { graph } = hidden;
-  let logits = multiply(rmsNorm(hidden, root.at(GEMMA_PREFIX, "norm"), c.rmsNormEps));
+  let logits = multiply(normed(hidden, root.at(GEMMA_PREFIX), c));
   if (finalSoftcap && c.finalLogitSoftcapping) {
     const cap = scalar(graph, c.finalLogitSoftcapping);
     logits = mul(tanh(div(logits, cap)), cap);
   }
   return cast(logits, "float32");
+}
+
+/** What the output layer is multiplied with, after `hidden`; `w` is at `GEMMA_PREFIX`. */
+export function normed(hidden: Value, w: Weights, c: GemmaConfig): Value {
+  return rmsNorm(hidden, w.at("norm"), c.rmsNormEps);
+}
+
+/** True where a checkpoint has an output layer of its own. */
+export function ownHead(checkpoint: Checkpoint): boolean {
+  const own = `${HEAD}.weight`;
+  return checkpoint.tensors.has(own) || findQuantized(checkpoint, own) !== undefined;
 }
 
 /** Name of the output layer [vocabulary, hidden]: the token table's, unless the checkpoint has one of its own and is not tied. */

@@ -88,7 +88,7 @@ export function scoresGraph(
   config: GemmaConfig,
   target: Target,
   checkpoint: Checkpoint,
-  { rooms, together }: { readonly rooms: readonly unknown[]; readonly together: number },
+  { hosts, together }: { readonly hosts: readonly unknown[]; readonly together: number },
   { finalSoftcap = false }: Pick<DecoderGraphOptions, "finalSoftcap">,
 ): GraphModel {
   return buildGraph(
@@ -98,15 +98,15 @@ export function scoresGraph(
       const hidden = g.input("hidden", "float32", ["asked", config.hiddenSize]);
       const scored = gather(hidden, g.input("scored_rows", "int64", ["scored"]));
       const root = checkpointWeights(g, checkpoint);
-      if (rooms.length === 0) return { scores: tokenScores(scored, root, config, finalSoftcap) };
-      const shape = [together / rooms.length, config.hiddenSize] as const;
+      if (hosts.length === 0) return { scores: tokenScores(scored, root, config, finalSoftcap) };
+      const shape = [together / hosts.length, config.hiddenSize] as const;
       const fed = panelWeights(g);
-      const scores = rooms.map((_, i) =>
+      const scores = hosts.map((_, i) =>
         partOfScores(scored, fed.quantized(headPart(i), shape)!, root, config, finalSoftcap),
       );
       return { scores: scores.length === 1 ? scores[0]! : concat(scores, 1) };
     },
-    { many: rooms.length > 0 ? ["scored"] : [] },
+    { many: hosts.length > 0 ? ["scored"] : [] },
   );
 }
 

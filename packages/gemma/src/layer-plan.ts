@@ -3,7 +3,7 @@ import type { GemmaConfig } from "@paligemma/config";
 import { sameShape, type AdapterSlots, type GraphModel } from "@paligemma/graph";
 import { findQuantized, type Checkpoint, type QuantizedTensor } from "@paligemma/weights";
 import { areFed } from "./decoder-graph.ts";
-import { HEAD, headName } from "./ends.ts";
+import { headName, ownHead } from "./ends.ts";
 import { fedBy, layerGraph, type FedWeight } from "./layer-graphs.ts";
 
 /** Numbers of all layers from which on it is worth it: 2²⁴. A small model runs in the time that its parts take to be started. */
@@ -56,9 +56,7 @@ export function planLayers(
 
 /** The output layer, where it is quantised. */
 function headOf(config: GemmaConfig, checkpoint: Checkpoint): QuantizedTensor | undefined {
-  const own = `${HEAD}.weight`;
-  const hasOwn = checkpoint.tensors.has(own) || findQuantized(checkpoint, own) !== undefined;
-  return findQuantized(checkpoint, headName(config, hasOwn));
+  return findQuantized(checkpoint, headName(config, ownHead(checkpoint)));
 }
 
 /** True for a matrix of exactly this shape that can become panels. */

@@ -50,23 +50,28 @@ interface Room extends LayerMatrix {
   readonly panels: Pick<Requantization, "data" | "scales">;
 }
 
-/** The output layer, and where parts of it go: nowhere, if it is in panels already. */
+/** The output layer, and the matrices in whose rooms parts of it go: none, if it is in panels already. */
 interface Head {
   readonly matrix: QuantizedTensor;
-  readonly rooms: readonly Room[];
+  readonly hosts: readonly LayerMatrix[];
   /** Tokens that are scored at a time. */
   readonly together: number;
 }
 
-type Part = "begin" | "layer" | "last" | "scores";
-
-/** What a decoder is run with. */
-interface Parts extends AsyncDisposable {
-  readonly sessions: Readonly<Record<Part, Session>>;
-  readonly rooms: readonly Room[];
+/** What is kept from run to run: what comes before and after the layers, and what is small. */
+interface Ends {
+  readonly begin: Session;
+  readonly scores: Session;
   /** Of each layer, by the names of inputs. */
   readonly vectors: readonly Readonly<Record<string, NdArray>>[];
   readonly head: Head;
+}
+
+/** What takes memory: room for a layer, and sessions, since the runtime keeps what each needed. */
+interface Space extends AsyncDisposable {
+  readonly rooms: readonly Room[];
+  readonly layer: Session;
+  readonly last: Session;
   /** The first layer is in the rooms, or will be, until they are used. */
   first: Promise<void> | undefined;
 }
@@ -76,20 +81,28 @@ export class Layerwise implements Runner, AsyncDisposable {
   readonly model: GraphModel;
   readonly inParts = true;
   readonly #options: LayerwiseOptions;
-  #parts: Parts | undefined;
+  readonly #ends: Ends;
+  #space: Space | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   /** Runs that were asked for and have not ended. */
   #asked = 0;
 
-  private constructor(options: LayerwiseOptions, parts: Parts) {
+  private constructor(options: LayerwiseOptions, space: Space, ends: Ends) {
     this.model = options.model;
     this.#options = options;
-    this.#parts = parts;
+    this.#space = space;
+    this.#ends = ends;
   }
 
-  /** Compiles the parts. */
+  /** Makes room, and compiles the parts. */
   static async create(options: LayerwiseOptions, compile: CompileOptions): Promise<Layerwise> {
-    return new Layerwise(options, await partsOf(options, compile));
+    const space = await spaceFor(options, compile);
+    try {
+      return new Layerwise(options, space, await endsOf(options, compile));
+    } catch (error) {
+      await space[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** As a session's; no output is left on the device but in tensors that are there. */
@@ -102,17 +115,18 @@ export class Layerwise implements Runner, AsyncDisposable {
     return abortable(run, options.signal, () => undefined);
   }
 
-  /** Room for a layer, and what the runtime keeps for the next one, are as much as 200 MB for PaliGemma 3B. */
-  rest(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#asked === 0) await this.#giveBack();
-    });
+  /**
+   * Gives back room for a layer, and what the runtime keeps for the next one, until the next run: 240 MB for PaliGemma 3B. While
+   * something runs, or waits for its turn, nothing is given back, and nobody waits.
+   */
+  async rest(): Promise<void> {
+    if (this.#asked === 0) await this.#inTurn(() => this.#giveBack());
   }
 
   async #giveBack(): Promise<void> {
-    const parts = this.#parts;
-    this.#parts = undefined;
-    await parts?.[Symbol.asyncDispose]();
+    const space = this.#space;
+    this.#space = undefined;
+    await space?.[Symbol.asyncDispose]();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -123,7 +137,7 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   async #run(feeds: Feeds, { host = [], into = {}, signal }: RunOptions): Promise<RunResult> {
     signal?.throwIfAborted();
-    const parts = (this.#parts ??= await partsOf(this.#options, {}));
+    const space = (this.#space ??= await spaceFor(this.#options));
     const how = signal ? { signal } : {};
     const kept: Tensor[] = [];
     const keep = (tensor: Tensor): Tensor => {
@@ -131,10 +145,10 @@ export class Layerwise implements Runner, AsyncDisposable {
       return tensor;
     };
     try {
-      const hidden = await this.#layers(parts, feeds, { into, ...how }, keep);
+      const hidden = await this.#layers(space, feeds, { into, ...how }, keep);
       const results: Record<string, NdArray> = {};
       if (host.includes("logits") || host.includes("next")) {
-        const logits = await this.#scores(parts, hidden, feeds["scored_rows"] ?? allOf(hidden), how);
+        const logits = await this.#scores(space, hidden, feeds["scored_rows"] ?? allOf(hidden), how);
         const [rows = 0, vocabulary = 0] = logits.shape;
         const best = (): NdArray => int64([rows, 1], bestOf({ data: logits.data, rows, vocabulary }));
         for (const name of host) results[name] = name === "next" ? best() : logits;
@@ -147,14 +161,14 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   /** Runs layer after layer, and gives what comes of the last. `keep` disposes tensors when all have run. */
   async #layers(
-    parts: Parts,
+    space: Space,
     feeds: Feeds,
     { into = {}, ...how }: Pick<RunOptions, "into" | "signal">,
     keep: (tensor: Tensor) => Tensor,
   ): Promise<Tensor> {
     const { backend, config } = this.#options;
-    const { sessions, rooms, vectors } = parts;
-    const { begin, layer, last } = sessions;
+    const { begin, vectors } = this.#ends;
+    const { rooms, layer, last } = space;
     const pick = ({ model }: Session): Feeds =>
       Object.fromEntries(model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
     const onDevice = async (name: string): Promise<Tensor> => {
@@ -164,8 +178,8 @@ export class Layerwise implements Runner, AsyncDisposable {
 
     const mask = await onDevice("mask");
     const sliding = feeds["sliding_mask"] ? await onDevice("sliding_mask") : mask;
-    let filled = parts.first ?? unpack(backend, rooms, 0);
-    parts.first = undefined;
+    let filled = space.first ?? unpack(backend, rooms, 0);
+    space.first = undefined;
     const begun = (await begin.run(pick(begin), { device: ["x", "cos", "sin"], ...how })).device;
     Object.values(begun).forEach(keep);
     const shared = Object.assign({ cos: begun["cos"]!, sin: begun["sin"]! }, ...rooms.map(feedsOf)) as Feeds;
@@ -200,14 +214,16 @@ export class Layerwise implements Runner, AsyncDisposable {
 
   /** Scores [scored, vocabulary], of as many tokens at a time as there is room for. */
   async #scores(
-    { sessions, head }: Parts,
+    { rooms: all }: Space,
     hidden: Tensor,
     rows: NdArray | Tensor,
     how: { readonly signal?: AbortSignal },
   ): Promise<NdArray<"float32">> {
     const { backend, config } = this.#options;
     const { vocabSize } = config;
-    const { matrix, rooms, together } = head;
+    const { scores, head } = this.#ends;
+    const { matrix, hosts, together } = head;
+    const rooms = all.filter(({ input }) => hosts.some((host) => host.input === input));
     const scored = rows.shape[0]!;
     const logits: NdArray<"float32"> = {
       dtype: "float32",
@@ -222,7 +238,7 @@ export class Layerwise implements Runner, AsyncDisposable {
     const feeds = Object.assign({}, ...rooms.map((room, i) => feedsOf({ ...room, input: headInput(i) }))) as Feeds;
     let filled = fill(0);
     for (let first = 0; first < vocabSize; first += together) {
-      const run = sessions.scores.run({ hidden, scored_rows: rows, ...feeds }, { host: ["scores"], ...how });
+      const run = scores.run({ hidden, scored_rows: rows, ...feeds }, { host: ["scores"], ...how });
       const next = first + together < vocabSize ? fill(first + together) : undefined;
       const { host } = await run;
       await filled;
@@ -236,8 +252,9 @@ export class Layerwise implements Runner, AsyncDisposable {
     return logits;
   }
 
-  dispose(): Promise<void> {
-    return this.#giveBack();
+  async dispose(): Promise<void> {
+    await this.#giveBack();
+    await disposeAll([this.#ends.begin, this.#ends.scores]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -245,12 +262,8 @@ export class Layerwise implements Runner, AsyncDisposable {
   }
 }
 
-/** Makes room for a layer, and compiles the parts. */
-async function partsOf(
-  { plan, config, backend, checkpoint, ...options }: LayerwiseOptions,
-  compile: CompileOptions,
-): Promise<Parts> {
-  const { target } = backend;
+/** Makes room for a layer, and compiles what runs it. */
+async function spaceFor({ plan, config, backend }: LayerwiseOptions, compile: CompileOptions = {}): Promise<Space> {
   const made: (AsyncDisposable | Disposable)[] = [];
   try {
     const rooms: Room[] = [];
@@ -260,18 +273,30 @@ async function partsOf(
     }
     // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
     const first = unpack(backend, rooms, 0);
-    const head = headIn(rooms, plan.head, config);
-    const graphs = {
-      begin: beginGraph(config, target, checkpoint, options),
-      layer: plan.layer,
-      last: layerGraph(config, target, true),
-      scores: scoresGraph(config, target, checkpoint, head, options),
-    };
-    const sessions = {} as Record<Part, Session>;
-    for (const part of Object.keys(graphs) as Part[]) {
-      sessions[part] = await backend.compile(graphs[part], compile);
-      made.push(sessions[part]);
-    }
+    const [layer, last] = [
+      await backend.compile(plan.layer, compile),
+      await backend.compile(layerGraph(config, backend.target, true), compile),
+    ];
+    made.push(layer, last);
+    return { rooms, layer, last, first, [Symbol.asyncDispose]: () => disposeAll(made) };
+  } catch (error) {
+    await disposeAll(made);
+    throw error;
+  }
+}
+
+/** Compiles what comes before and after the layers, and reads their vectors. */
+async function endsOf(
+  { plan, config, backend, checkpoint, ...options }: LayerwiseOptions,
+  compile: CompileOptions,
+): Promise<Ends> {
+  const { target } = backend;
+  const head = headIn(plan, config);
+  const begin = await backend.compile(beginGraph(config, target, checkpoint, options), compile);
+  const made = [begin];
+  try {
+    const scores = await backend.compile(scoresGraph(config, target, checkpoint, head, options), compile);
+    made.push(scores);
     const vectorsOf = async (i: number): Promise<Readonly<Record<string, NdArray>>> => {
       const read = plan.vectors.map(
         async ({ input, nameIn }) => [input, toFloat32(await checkpoint.read(nameIn(i)))] as const,
@@ -279,7 +304,7 @@ async function partsOf(
       return Object.fromEntries(await Promise.all(read));
     };
     const vectors = await Promise.all(Array.from({ length: config.numHiddenLayers }, (_, i) => vectorsOf(i)));
-    return { sessions, rooms, vectors, head, first, [Symbol.asyncDispose]: () => disposeAll(made) };
+    return { begin, scores, vectors, head };
   } catch (error) {
     await disposeAll(made);
     throw error;
@@ -327,12 +352,12 @@ function thoseGiven(tensors: Readonly<Record<string, Tensor | undefined>>): Reco
 }
 
 /** The output layer goes where the largest matrices go that take what it takes: several parts of it at a time. */
-function headIn(rooms: readonly Room[], matrix: QuantizedTensor, config: GemmaConfig): Head {
-  if (inPanels(matrix)) return { matrix, rooms: [], together: config.vocabSize };
-  const fitting = rooms.filter(({ shape }) => shape[1] === config.hiddenSize);
+function headIn({ matrices, head: matrix }: LayerPlan, config: GemmaConfig): Head {
+  if (inPanels(matrix)) return { matrix, hosts: [], together: config.vocabSize };
+  const fitting = matrices.filter(({ shape }) => shape[1] === config.hiddenSize);
   const rowsOfRoom = Math.max(...fitting.map(({ shape }) => shape[0]));
-  const largest = fitting.filter(({ shape }) => shape[0] === rowsOfRoom);
-  return { matrix, rooms: largest, together: rowsOfRoom * largest.length };
+  const hosts = fitting.filter(({ shape }) => shape[0] === rowsOfRoom);
+  return { matrix, hosts, together: rowsOfRoom * hosts.length };
 }
 
 function allOf({ shape: [rows = 0] }: Tensor): NdArray<"int64"> {

@@ -248,14 +248,12 @@ export class DecoderState implements TextState {
   async #next(stopAt: readonly number[], together: number, more: number): Promise<number[]> {
     this.#signal?.throwIfAborted();
     const pending = this.#pending;
-    if (this.#ahead) {
-      const result = await this.#ahead.next();
-      if (result) return this.#chosenBy(result, pending);
-      this.#letGo();
-    }
+    const known = await this.#ahead?.next();
+    if (known && known !== "unsettled") return this.#chosenBy(known, pending);
+    this.#letGo();
     const rows = this.#lastRows();
     const { cache, length } = await this.#makeRoom();
-    if (length === 1) {
+    if (length === 1 && !known) {
       this.#ahead = await stepsAhead(this.#parts, cache, this.#place, {
         first: pending.ids.map(([token]) => token!),
         wanted: together + more,
@@ -265,7 +263,8 @@ export class DecoderState implements TextState {
         signal: this.#signal,
       });
       const first = await this.#ahead?.next();
-      if (first) return this.#chosenBy(first, pending);
+      if (first && first !== "unsettled") return this.#chosenBy(first, pending);
+      this.#letGo();
     }
     return this.#chosenBy(await this.#ask(pending, rows, "next"), pending);
   }

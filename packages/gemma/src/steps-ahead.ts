@@ -1,16 +1,21 @@
 import type { RunResult, Tensor } from "@paligemma/backend";
 import type { NdArray } from "@paligemma/core";
+import { UNSETTLED } from "@paligemma/graph";
 import type { KeyValueCache } from "./cache.ts";
 import type { DecoderParts } from "./decoder.ts";
 import { cacheNames, hasPositionFirst, hasWindow } from "./decoder-graph.ts";
 import { stepMasks } from "./mask.ts";
 import { positionsServed } from "./network.ts";
+import { isUnsettled, MOST_SCREENED } from "./screening.ts";
 import { int64, stepFeeds, takenBy, type Place } from "./step.ts";
 
 /** Steps that follow each other on the device, each fed with the tokens that the one before it chose. */
 export interface StepsAhead extends Disposable {
-  /** What the next of them handed out, with `next` [rows, 1]; undefined when there are no more. */
-  next(): Promise<RunResult | undefined>;
+  /**
+   * What the next of them handed out, with `next` [rows, 1]; "unsettled" where it could not tell the best token, which is left to be
+   * asked of the whole output layer; undefined when there are no more.
+   */
+  next(): Promise<RunResult | "unsettled" | undefined>;
   /** Ends them: one that is under way ends by itself. It has written beyond the cache's length only. */
   dispose(): void;
 }
@@ -42,7 +47,10 @@ export async function stepsAhead(
   const rows = tokens.length;
   const session = await parts.sessionFor(rows, rows, false);
   const past = place.valid[0]!.length;
-  const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, MOST_STEPS);
+  const screening = rows <= MOST_SCREENED ? parts.screening : undefined;
+  const screen = session.repeat && (await screening?.ready());
+  const most = (!screen && screening?.stepsBefore) || MOST_STEPS;
+  const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, most);
   // What a step chooses is a column, and so must be what the next one takes.
   if (!session.repeat || times < 2 || (rows > 1 && hasPositionFirst(backend.target))) return undefined;
 
@@ -65,9 +73,11 @@ export async function stepsAhead(
     ...(hasWindow(config) && { sliding_mask: stepMasks({ ...masks, window: config.slidingWindow }) }),
   };
   const made: Record<string, Tensor> = {};
-  const free = (): void => Object.values(made).forEach((tensor) => tensor.dispose());
+  let hidden: Tensor | undefined;
+  const free = (): void => [...Object.values(made), hidden].forEach((tensor) => tensor?.dispose());
   try {
     for (const [name, array] of Object.entries(arrays)) made[name] = await backend.upload(array);
+    if (screen) hidden = await backend.allocate("float32", [rows, config.hiddenSize]);
   } catch (error) {
     free();
     throw error;
@@ -75,23 +85,36 @@ export async function stepsAhead(
   const moving = Object.fromEntries(Object.entries(made).map(([name, tensor]) => [name, tensor.rows(0, rows)]));
   // The cache is the same for every step: what no step has written yet is masked.
   const feeds = { ...first, ...cache.past(past + times - 1), ...weights, ...moving };
-  const results = session.repeat(takenBy(session, feeds), {
+  const written = cache.present(past, past + 1);
+  const moves = {
+    ...Object.fromEntries(Object.keys(moving).map((name) => [name, rows])),
+    ...Object.fromEntries(cacheNames(config).map((name) => [`present.${name}`, 1])),
+  };
+  const chosen = { into: { next: made["input_ids"]!.rows(rows, 2 * rows) }, moves: { next: rows } };
+  const steps = {
     times,
     together,
     host: ["next"],
-    into: { ...cache.present(past, past + 1), next: made["input_ids"]!.rows(rows, 2 * rows) },
-    moves: {
-      ...Object.fromEntries([...Object.keys(moving), "next"].map((name) => [name, rows])),
-      ...Object.fromEntries(cacheNames(config).map((name) => [`present.${name}`, 1])),
-    },
     until: {
       output: "next",
       values: stopAt,
       // An image token is looked up as another one, which the next call puts in.
-      ...(imageTokenIndex !== undefined && { atOnce: [imageTokenIndex] }),
+      atOnce: [UNSETTLED, ...(imageTokenIndex === undefined ? [] : [imageTokenIndex])],
     },
     ...(signal && { signal }),
-  });
+  };
+  const results = hidden
+    ? session.repeat(takenBy(session, { ...feeds, scored_rows: int64([0], []) }), {
+        ...steps,
+        into: { ...written, hidden },
+        moves,
+        followedBy: { session: screen!.session, feeds: { ...screen!.feeds, hidden }, ...chosen },
+      })
+    : session.repeat(takenBy(session, feeds), {
+        ...steps,
+        into: { ...written, ...chosen.into },
+        moves: { ...moves, ...chosen.moves },
+      });
   const dispose = (): void => {
     // Nobody waits for the end of it.
     results.return().catch(() => undefined);
@@ -101,7 +124,10 @@ export async function stepsAhead(
     async next() {
       try {
         const { value, done } = await results.next();
-        return done ? undefined : value;
+        if (done) return undefined;
+        const unsettled = isUnsettled(value.host["next"]!.data as BigInt64Array);
+        screening?.count(!screen ? "whole" : unsettled ? "unsettled" : "settled");
+        return unsettled ? "unsettled" : value;
       } catch (error) {
         dispose();
         throw error;

@@ -43,6 +43,7 @@ export { argMax, concat, gather, integers, reshape, split, transpose, where } fr
 export { linear, linears, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
 export { convolution, transposedConvolution, type ConvolutionOptions } from "./operators/convolution.ts";
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
+export { UNSETTLED, bestByScreen, canScreen, type Screen } from "./operators/screen.ts";
 export { choicesFor, multiplySome, multiplySomeQuantized, type Choices } from "./operators/some-rows.ts";
 export { layerNorm, rmsNorm } from "./operators/norms.ts";
 export {

@@ -150,6 +150,32 @@ describe.each([
     expect(unpackMilliseconds).toBeGreaterThan(before.unpackMilliseconds);
   });
 
+  it("gives its memory back when steps begin, and takes it again for the next text", async () => {
+    const texts = [words(150), words(150, 1)].map((ids) => ({ inputIds: idsOf(ids) }));
+    const sizes: number[] = [];
+    for (const prompt of texts) {
+      using state = decoder.start(prompt);
+      await state.logits();
+      sizes.push((await backend.stats()).tensorBytes);
+      await state.advanceGreedy(3, []);
+      sizes.push((await backend.stats()).tensorBytes);
+    }
+    const [prompt = 0, steps = 0] = sizes;
+    // The matrices of a layer: q and o, k and v, gate, up and down.
+    const layer = 2 * 256 * WIDTH + 2 * 64 * WIDTH + 3 * 2048 * WIDTH;
+    expect(prompt - steps).toBeGreaterThan(layer);
+    expect(prompt - steps).toBeLessThan(1.1 * layer);
+    expect(sizes).toEqual([prompt, steps, prompt, steps]);
+    // A step does not wait for a text that is on its way, nor takes its memory.
+    using state = decoder.start(texts[0]!);
+    await state.logits();
+    await state.advance([5]);
+    using other = decoder.start(texts[1]!);
+    const order: string[] = [];
+    await Promise.all([other.logits().then(() => order.push("text")), state.logits().then(() => order.push("step"))]);
+    expect(order).toEqual(["step", "text"]);
+  });
+
   it("says in a profile what unpacking took", async () => {
     await using profiled = await createNodeBackend({ threads: 2, profile: true });
     const checkpoint = await openCheckpoint(packed);

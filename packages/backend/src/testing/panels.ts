@@ -1,9 +1,9 @@
 import { ndArray, type NdArray } from "@paligemma/core";
-import { buildGraph, FED_INPUT, FED_SCALES, fedWeights, linear } from "@paligemma/graph";
-import { findQuantized, quantizedParts, type QuantizedTensor } from "@paligemma/weights";
+import { bestByScreen, buildGraph, FED_INPUT, FED_SCALES, fedWeights, linear, UNSETTLED } from "@paligemma/graph";
+import { findQuantized, quantizedParts, type QuantizedTensor, type TensorRef } from "@paligemma/weights";
 import { expect } from "vitest";
 import { rowsOfPanels, type Requantization, type Tensor } from "../backend.ts";
-import { exact, expectClose, random, uniform } from "./arrays.ts";
+import { exact, expectClose, floats, random, stored as storedAs, uniform } from "./arrays.ts";
 import { checkpointWith, expectCode, type Bench, type MakeSource } from "./bench.ts";
 import * as reference from "./reference.ts";
 
@@ -172,6 +172,119 @@ export function panelTests(bench: Bench): void {
     });
   });
 
+  /** A matrix of numbers in a file, and what stands there. */
+  async function numbersOf(
+    array: NdArray<"float32">,
+    dtype: "float32" | "bfloat16" | "float16",
+    source: MakeSource,
+  ): Promise<{ readonly ref: TensorRef; readonly values: Float64Array }> {
+    const { file, value } = storedAs(array, dtype);
+    const checkpoint = await checkpointWith({ w: file }, { offset: 2, source });
+    return { ref: checkpoint.tensors.get("w")!, values: value.data };
+  }
+
+  /** Room for all that numbers become. */
+  async function roomForNumbers(
+    [out, width]: readonly [number, number],
+    use: (room: Required<Omit<Requantization, "matrix" | "start">>) => Promise<void>,
+  ): Promise<void> {
+    const rows = rowsOfPanels([out, width])!;
+    const perRow = [out / rows, 1, rows];
+    using data = await bench.backend.allocate("int8", [out / rows, width, rows]);
+    using scales = await bench.backend.allocate("float32", perRow);
+    using sums = await bench.backend.allocate("int32", perRow);
+    using errors = await bench.backend.allocate("float32", perRow);
+    await use({ data, scales, sums, errors });
+  }
+
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    test(`${dtype} becomes panels, and what they are off by is known`, async () => {
+      const { requantize } = bench.backend;
+      if (!requantize || !place) return;
+      const shape = [192, 96] as const;
+      const array = random(shape, 11);
+      array.data.fill(0, 3 * 96, 4 * 96); // a row of zeros
+      array.data[5 * 96 + 7] = 1000; // and one with a number far larger than the others
+      const { ref, values } = await numbersOf(array, dtype, place);
+      await roomForNumbers(shape, async (panels) => {
+        await requantize([{ matrix: ref, ...panels }]);
+        const { q, scales } = await numbersIn(panels);
+        const sums = (await bench.backend.download(panels.sums)).data as Int32Array;
+        const errors = (await bench.backend.download(panels.errors)).data as Float32Array;
+        for (let row = 0; row < shape[0]; row++) {
+          const own = { q: q.subarray(row * 96, (row + 1) * 96), values: values.subarray(row * 96, (row + 1) * 96) };
+          const largest = own.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+          expect(Math.abs(scales[row]! - largest / 127)).toBeLessThanOrEqual(largest * ROUNDING);
+          expect(sums[row]).toBe(own.q.reduce((sum, value) => sum + value, 0));
+          const off = Array.from(own.values, (value, i) => value - own.q[i]! * scales[row]!);
+          expect(Math.max(...off.map(Math.abs))).toBeLessThanOrEqual(scales[row]! * (0.5 + 1e-4));
+          const length = Math.hypot(...off);
+          // A bound, and a close one.
+          expect(errors[row]!).toBeGreaterThanOrEqual(length);
+          expect(errors[row]!).toBeLessThanOrEqual(length * 1.001);
+        }
+        // As some rows of them, without what nobody asked for.
+        await requantize([{ matrix: ref, start: 128, data: panels.data, scales: panels.scales }]);
+        const after = await numbersIn(panels);
+        expect(after.q.subarray(0, 64 * 96)).toEqual(q.subarray(128 * 96));
+        expect(after.scales.subarray(64).every((scale) => scale === 0)).toBe(true);
+      });
+    });
+  }
+
+  test("the best of many rows is found by way of their bytes, or said not to be", async () => {
+    const { requantize } = bench.backend;
+    if (!requantize || !place) return;
+    const shape = [2048, 64] as const;
+    const [out, width] = shape;
+    const table = random(shape, 21);
+    // More rows than are looked at that cannot be told from each other in 8 bits.
+    const alike = 100;
+    for (let i = width; i < alike * width; i++) table.data[i] = table.data[i % width]! + i / 1e8;
+    const { ref, values } = await numbersOf(table, "float32", place);
+    const xs = random([40, width], 22);
+    xs.data.fill(0, 0, width);
+    for (let row = 1; row < 40; row++) {
+      // Those are the best of every fourth; of every third one number is larger than the others together.
+      if (row % 4 === 0) for (let i = 0; i < width; i++) xs.data[row * width + i]! += 5 * table.data[i]!;
+      else if (row % 3 === 0) xs.data[row * width + row] = 50;
+    }
+    const perRow = (rows: number): readonly number[] => [out / rows, 1, rows];
+    const rows = rowsOfPanels(shape)!;
+    const model = buildGraph("best", bench.backend.target, (g) => {
+      const screen = {
+        data: g.input("data", "int8", [out / rows, width, rows]),
+        scales: g.input("scales", "float32", perRow(rows)),
+        sums: g.input("sums", "int32", perRow(rows)),
+        errors: g.input("errors", "float32", perRow(rows)),
+      };
+      const weight = g.external("w", "float32", shape, ref);
+      return { best: bestByScreen(g.input("x", "float32", ["n", width]), screen, weight) };
+    });
+    await using session = await bench.backend.compile(model);
+    await roomForNumbers(shape, async (panels) => {
+      await requantize([{ matrix: ref, ...panels }]);
+      const tell = async (x: NdArray): Promise<number[]> => {
+        const { host } = await session.run({ x, ...panels }, { host: ["best"] });
+        return Array.from(host["best"]!.data, Number);
+      };
+      const told = await tell(xs);
+      const expected = Array.from({ length: 40 }, (_, row) => {
+        const x = xs.data.subarray(row * width, (row + 1) * width);
+        let [best, most] = [0, Number.NEGATIVE_INFINITY];
+        for (let of = 0; of < out; of++) {
+          let score = 0;
+          for (let i = 0; i < width; i++) score += x[i]! * values[of * width + i]!;
+          if (score > most) [best, most] = [of, score];
+        }
+        return best;
+      });
+      // Nothing is best where all is 0, and rows that are alike are not told from each other.
+      expect(told).toEqual(expected.map((best, row) => (row % 4 === 0 ? UNSETTLED : best)));
+      expect(await tell(floats([1, width], xs.data.subarray(3 * width, 4 * width)))).toEqual([expected[3]]);
+    });
+  });
+
   test("products with fed panels, and what was asked for before sees what was there before", async () => {
     const { requantize } = bench.backend;
     if (!requantize || !place) return;
@@ -214,13 +327,19 @@ export function panelTests(bench: Bench): void {
     const { stored: small } = await matrix(shape, 16, place);
     const { stored: asymmetric } = await matrix(shape, 32, place, true);
     const { stored: inMemory } = await matrix(shape, 32, bench.sources["memory"]!);
+    const { ref: halves } = await numbersOf(random(shape, 1), "float16", place);
+    const { ref: odd } = await numbersOf(random([256, 65], 1), "float32", place);
     await room(shape, async (panels) => {
       const refused = (given: Partial<Requantization>): Promise<unknown> =>
         expectCode("backend/option", () => requantize([{ matrix: stored, ...panels, ...given }]));
-      for (const other of [longer, small, asymmetric, inMemory]) await refused({ matrix: other });
+      for (const other of [longer, small, asymmetric, inMemory, halves, odd]) await refused({ matrix: other });
       for (const start of [-1, 0.5, 256]) await refused({ start });
       await refused({ data: panels.scales });
       await refused({ scales: panels.data });
+      // Of numbers only.
+      using sums = await bench.backend.allocate("int32", panels.scales.shape);
+      await refused({ sums });
+      await refused({ unlike: sums } as never);
       await refused({ data: panels.data.rows(0, 1), scales: panels.scales.rows(0, 1) });
       await expectCode("backend/option", () =>
         requantize([

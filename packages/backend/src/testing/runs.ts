@@ -97,6 +97,50 @@ export function runTests(bench: Bench): void {
     await expectCode("backend/option", async () => results({ together: 0 }));
   });
 
+  // What one graph makes goes through another, and from there into the first again: 3 · (x + x).
+  test("a run that follows each finds what that wrote, and hands out the results", async () => {
+    const { target } = bench.backend;
+    const tripling = buildGraph("tripling", target, (g) => {
+      const x = g.input("x", "float32", [1]);
+      return { z: mul(x, scalar(g, 3, "float32")) };
+    });
+    await using first = await bench.backend.compile(doubling(target));
+    await using second = await bench.backend.compile(tripling);
+    if (!first.repeat) return;
+    using between = await bench.backend.allocate("float32", [1]);
+    const told = async (more: Partial<RepeatOptions>): Promise<readonly number[]> => {
+      using list = await bench.backend.upload(floats([6], [1, 0, 0, 0, 0, 0]));
+      const options: RepeatOptions = {
+        times: 5,
+        host: ["z"],
+        into: { y: between },
+        moves: { x: 1 },
+        followedBy: { session: second, feeds: { x: between }, into: { z: list.rows(1, 2) }, moves: { z: 1 } },
+        ...more,
+      };
+      const seen: number[] = [];
+      for await (const { host } of first.repeat!({ x: list.rows(0, 1) }, options))
+        seen.push(Number(host["z"]!.data[0]));
+      const { data } = await bench.backend.download(list);
+      expect(Array.from(data, Number).slice(1, 1 + seen.length)).toEqual(seen);
+      return seen;
+    };
+    expect(await told({})).toEqual([6, 36, 216, 1296, 7776]);
+    expect(await told({ together: 2 })).toEqual([6, 36, 216, 1296, 7776]);
+    expect(await told({ until: { output: "z", values: [], atOnce: [216] } })).toEqual([6, 36, 216]);
+    // Results are those of what follows, and of the same backend.
+    await expectCode("backend/outputs", async () => told({ host: ["y"] }));
+    await expectCode("backend/option", async () => told({ until: { output: "y", values: [] } }));
+    const followedBy = { session: second, feeds: { x: between } };
+    await expectCode("backend/option", async () => told({ followedBy: { ...followedBy, moves: { z: 1 } } }));
+    await expectCode("backend/option", async () => told({ followedBy: { ...followedBy, times: 2 } as never }));
+    await using other = await bench.create();
+    await using foreign = await other.compile(tripling);
+    await expectCode("backend/foreign", async () => told({ followedBy: { ...followedBy, session: foreign } }));
+    const { host } = await first.run({ x: floats([1], [4]) }, { host: ["y"] });
+    expect(host["y"]).toEqual(floats([1], [8]));
+  });
+
   test("a repeated run ends when its caller goes, by return and by abort", async () => {
     await using session = await bench.backend.compile(doubling(bench.backend.target));
     if (!session.repeat) return;

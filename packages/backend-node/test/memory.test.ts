@@ -1,0 +1,38 @@
+import { createNodeBackend } from "@paligemma/backend-node";
+import { ndArray } from "@paligemma/core";
+import { add, buildGraph } from "@paligemma/graph";
+import { expect, test } from "vitest";
+
+const MEGABYTE = 2 ** 20;
+
+test("memory of a large tensor is given back when it is disposed, without a collection of garbage", async () => {
+  await using backend = await createNodeBackend({ threads: 1 });
+  const size = 256 * MEGABYTE;
+  const resident = (): number => process.memoryUsage.rss();
+  const tensor = await backend.upload(ndArray("uint8", [size], new Uint8Array(size).fill(1)));
+  const before = resident();
+  tensor.dispose();
+  expect((await backend.stats()).tensors).toBe(0);
+  // The worker's copy; that of the caller is the caller's.
+  expect(before - resident()).toBeGreaterThan(size * 0.9);
+});
+
+test("a tensor that is disposed while runs go on stays until they end", async () => {
+  await using backend = await createNodeBackend({ threads: 1 });
+  const count = 4 * MEGABYTE;
+  const model = buildGraph("adding", backend.target, (g) => {
+    const x = g.input("x", "float32", [count]);
+    return { y: add(x, g.input("one", "float32", [1])) };
+  });
+  await using session = await backend.compile(model);
+  const x = await backend.upload(ndArray("float32", [count], new Float32Array(count)));
+  const one = ndArray("float32", [1], Float32Array.of(1));
+  const results = session.repeat!({ x, one }, { times: 40, host: ["y"], into: { y: x } });
+  const seen: number[] = [];
+  for await (const { host } of results) {
+    seen.push(Number(host["y"]!.data[count - 1]));
+    if (seen.length === 3) x.dispose();
+  }
+  expect(seen).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+  expect((await backend.stats()).tensors).toBe(0);
+});
