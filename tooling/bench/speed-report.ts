@@ -1,3 +1,5 @@
+import type { Precision, Work } from "../gpu/work.ts";
+
 /** One run of one engine, as it stands in the results. */
 export interface Line {
   readonly name: string;
@@ -5,8 +7,11 @@ export interface Line {
   readonly [measured: string]: unknown;
 }
 
-/** Tables of medians over the rounds, with the spread of what is compared, and ratios to the peers. */
-export function report(lines: readonly Line[]): string {
+/**
+ * Tables of medians over the rounds, with the spread of what is compared, and ratios to the peers; and, of engines whose work is known,
+ * what of the limits of the same round they reach.
+ */
+export function report(lines: readonly Line[], works: ReadonlyMap<string, Work> = new Map<string, Work>()): string {
   const names = [...new Set(lines.map(({ name }) => name))].filter((name) => name !== "limits");
   const numbers = (name: string, key: string): number[] =>
     lines.flatMap((line) => (line.name === name && typeof line[key] === "number" ? [line[key]] : []));
@@ -66,17 +71,58 @@ export function report(lines: readonly Line[]): string {
 
   const limits = lines.filter(({ name }) => name === "limits");
   if (limits.length === 0) return engines;
-  const limit = (precision: string, key: string): number[] =>
+  const limit = (precision: Precision, key: "gigabytesPerSecond" | "gigaoperationsPerSecond"): number[] =>
     limits.map((line) => (line[precision] as Readonly<Record<string, number>>)[key]!);
   const machine = table(
     ["precision", "one row reads its weights at, GB/s", "many rows, GFLOP/s or GOP/s"],
-    ["float32", "int8", "int4"].map((precision) => [
+    (["float32", "int8", "int4"] as const).map((precision) => [
       precision,
       median(limit(precision, "gigabytesPerSecond")).toFixed(1),
       median(limit(precision, "gigaoperationsPerSecond")).toFixed(0),
     ]),
   );
-  return `${engines}\n\n${machine}`;
+  if (works.size === 0) return `${engines}\n\n${machine}`;
+
+  /** Seconds that the products of a part take at their own rates, in each round. */
+  const least = ({ precision, products, attention }: Work["picture"]): number[] => {
+    const whole = limit("float32", "gigaoperationsPerSecond");
+    return limit(precision, "gigaoperationsPerSecond").map(
+      (rate, i) => (products / rate + attention / whole[i]!) / 1e9,
+    );
+  };
+  const shares = (seconds: readonly number[], took: readonly number[]): string => {
+    const all = seconds.slice(0, took.length).map((second, i) => (100 * second) / took[i]!);
+    return `${median(all).toFixed(0)} (${Math.min(...all).toFixed(0)} – ${Math.max(...all).toFixed(0)})`;
+  };
+  const reached = names.flatMap((name) => {
+    const work = works.get(name);
+    if (!work) return [];
+    const [pictures, prompts] = [numbers(name, "visionSeconds"), numbers(name, "promptSeconds")];
+    const { bytes, precision } = work.token;
+    const [ofPicture, ofPrompt] = [least(work.picture), least(work.prompt)];
+    return [
+      [
+        name,
+        shares(ofPicture, pictures),
+        shares(
+          ofPrompt.map((second, i) => second + ofPicture[i]!),
+          prompts,
+        ),
+        (bytes / 1e9).toFixed(2),
+        shares(
+          limit(precision, "gigabytesPerSecond").map((rate) => bytes / rate / 1e9),
+          numbers(name, "tokenMilliseconds").map((took) => took / 1000),
+        ),
+      ],
+    ];
+  });
+  const parts = [
+    "picture, % of its products",
+    "prompt, % of its products",
+    "a token reads, GB",
+    "% of the memory's rate",
+  ];
+  return `${engines}\n\n${machine}\n\n${table(["engine", ...parts], reached)}`;
 }
 
 function median(numbers: readonly number[]): number {

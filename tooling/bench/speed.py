@@ -87,7 +87,7 @@ print(
             "promptSecondsLeast": round(min(firsts), 3),
             "tokenMilliseconds": round(1000 * median(steps), 2),
             "tokenMillisecondsLeast": round(1000 * min(steps), 2),
-            "peakMemoryMegabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "peakMemoryMegabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
             "tokens": chosen[:8],
         }
     )

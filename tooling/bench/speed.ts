@@ -13,6 +13,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { compiled } from "./compiled.ts";
 import { report, type Line } from "./speed-report.ts";
+import { workOf, type Work } from "../gpu/work.ts";
+
+/** Tokens of each engine's prompt beside those of its picture. */
+const TEXT_TOKENS = 5;
 
 const { values } = parseArgs({
   options: {
@@ -96,5 +100,13 @@ for (let round = 0; !values.report && round < Number(values.rounds); round++) {
     console.error(JSON.stringify(line));
   }
 }
+const works = new Map<string, Work>();
+for (const [name, folder] of Object.entries({ float32: checkpoint, int8: values.int8, int4: values.int4 }))
+  if (folder !== undefined && batch === "1") works.set(name, await workOf(folder, TEXT_TOKENS));
 const lines = existsSync(out) ? readFileSync(out, "utf8").trim().split("\n") : [];
-console.log(report(lines.map((line) => JSON.parse(line) as Line)));
+console.log(
+  report(
+    lines.map((line) => JSON.parse(line) as Line),
+    works,
+  ),
+);

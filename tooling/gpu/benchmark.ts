@@ -70,6 +70,9 @@ const prompt = [...Array.from({ length: config.numImageTokens }, () => config.im
 const ids = Array.from({ length: batch }, () => prompt).flat();
 const inputIds = ndArray("int64", [batch, prompt.length], BigInt64Array.from(ids, BigInt));
 
+/** What systems tell in units of 1,024 bytes, in millions of them. */
+const megabytes = (kibibytes: number): number => Math.round((kibibytes * 1024) / 1e6);
+
 /**
  * Memory in use now, in MB, and how much of it is no mapped file; undefined where the system does not tell. A page that two graphs
  * map is counted once ("Pss"), as it is there once.
@@ -77,8 +80,7 @@ const inputIds = ndArray("int64", [batch, prompt.length], BigInt64Array.from(ids
 function resident(): { readonly all: number; readonly own: number } | undefined {
   if (process.platform !== "linux") return undefined;
   const rollup = readFileSync("/proc/self/smaps_rollup", "utf8");
-  const of = (key: string): number =>
-    Math.round(Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? 0) / 1024);
+  const of = (key: string): number => megabytes(Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? 0));
   return { all: of("Pss"), own: of("Pss_Anon") };
 }
 
@@ -186,7 +188,7 @@ console.log(
     residentMegabytes: memory?.all,
     ownMegabytes: memory?.own,
     timerLateMilliseconds: round(late),
-    peakMemoryMegabytes: Math.round(process.resourceUsage().maxRSS / 1024),
+    peakMemoryMegabytes: megabytes(process.resourceUsage().maxRSS),
   }),
 );
 await model.dispose();

@@ -73,7 +73,7 @@ console.log(
     promptSecondsLeast: round(Math.min(...prompts)),
     tokenMilliseconds: round((1000 * (median(whole) - median(prompts))) / (tokens - 1)),
     tokenMillisecondsLeast: round((1000 * (Math.min(...whole) - Math.min(...prompts))) / (tokens - 1)),
-    peakMemoryMegabytes: Math.round(process.resourceUsage().maxRSS / 1024),
+    peakMemoryMegabytes: Math.round((process.resourceUsage().maxRSS * 1024) / 1e6),
     tokens: chosen.slice(0, 8),
   }),
 );
