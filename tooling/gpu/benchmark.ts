@@ -99,6 +99,8 @@ const outsideOfRuns = async (work: () => Promise<unknown>): Promise<number> => {
   return (all - (after - before)) / Math.max(1, tokens - 1);
 };
 let firstStep = 0;
+/** Milliseconds of the first step after a prompt that is not the first. */
+const afterPrompts: number[] = [];
 const prefill = async (): ReturnType<typeof model.start> => {
   const [state, milliseconds] = await timed(() =>
     model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 }),
@@ -118,11 +120,17 @@ const late = await lateness(async () => {
   firstStep = milliseconds;
   await state.advanceGreedy(WARMING_STEPS, []);
 }
+/** An answer with its first tokens: with the second, what its prompt needed is given back. */
+const begun = async (): ReturnType<typeof model.start> => {
+  const state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 2 });
+  await state.advanceGreedy(1, []);
+  afterPrompts.push((await timed(() => state.advanceGreedy(1, [])))[1]);
+  return state;
+};
 for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
 {
   // Nothing else happens in this thread meanwhile: a timer would take its turns from the two threads that multiply.
-  using state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 });
-  await state.advanceGreedy(1, []);
+  using state = await begun();
   streamed = await outsideOfRuns(async () => {
     for (let i = 1; i < tokens; i++) {
       const [next, took] = await timed(() => state.advanceGreedy(1, [], tokens - 1 - i));
@@ -132,8 +140,7 @@ for (let repeat = 2; repeat < repeats; repeat++) (await prefill()).dispose();
   });
 }
 {
-  using state = await model.start({ pixelValues, inputIds }, { expectedTokens: tokens + 1 });
-  await state.advanceGreedy(1, []);
+  using state = await begun();
   collected = await outsideOfRuns(() => state.advanceGreedy(tokens - 1, []));
 }
 /** After answers, with all that they need loaded. */
@@ -178,6 +185,7 @@ console.log(
     firstTokenSeconds: round((load + prefills[0]!) / 1000),
     tokens: chosen,
     firstStepMilliseconds: round(firstStep),
+    afterPromptMilliseconds: round(median(afterPrompts)),
     tokenMilliseconds: round(step),
     tokenMillisecondsLeast: round(Math.min(...steps)),
     allScoresMilliseconds: round(allScores),

@@ -17,6 +17,7 @@ import { PaliGemmaError, toFloat32, type NdArray } from "@paligemma/core";
 import { FED_SCALES, type GraphModel } from "@paligemma/graph";
 import type { Checkpoint, QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
+import { disposeAll } from "./dispose-all.ts";
 import { beginGraph, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
 import { inPanels, type LayerMatrix, type LayerPlan } from "./layer-plan.ts";
 import { bestOf } from "./scores.ts";
@@ -308,13 +309,6 @@ async function endsOf(
   } catch (error) {
     await disposeAll(made);
     throw error;
-  }
-}
-
-async function disposeAll(made: readonly (AsyncDisposable | Disposable)[]): Promise<void> {
-  for (const one of made) {
-    if (Symbol.asyncDispose in one) await one[Symbol.asyncDispose]();
-    else one[Symbol.dispose]();
   }
 }
 

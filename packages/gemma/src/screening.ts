@@ -13,6 +13,7 @@ import {
   type Target,
 } from "@paligemma/graph";
 import type { Checkpoint, TensorRef } from "@paligemma/weights";
+import { disposeAll } from "./dispose-all.ts";
 import { scoresSome } from "./decoder-graph.ts";
 import { headName, normed, ownHead, GEMMA_PREFIX } from "./ends.ts";
 
@@ -82,9 +83,9 @@ export class Screening implements AsyncDisposable {
     }
   }
 
-  /** Steps to go until it is worth it. */
+  /** Steps to go until it is worth it; none are left where it is not any more, and any number may follow. */
   get stepsBefore(): number {
-    return Math.max(0, WORTH_STEPS - this.#steps);
+    return this.#givenUp ? Infinity : Math.max(0, WORTH_STEPS - this.#steps);
   }
 
   /** Counts a step, whether or not it was screened. */
@@ -99,26 +100,27 @@ export class Screening implements AsyncDisposable {
     const { config, backend, checkpoint } = this.#options;
     const model = screenGraph(config, backend.target, checkpoint);
     const tensors: Record<string, Tensor> = {};
-    for (const { name, dtype, shape } of model.inputs) {
-      if (name === "hidden") continue;
-      const tensor = await backend.allocate(dtype, shape.map(Number));
-      this.#made.push(tensor);
-      tensors[name] = tensor;
+    try {
+      for (const { name, dtype, shape } of model.inputs) {
+        if (name === "hidden") continue;
+        tensors[name] = await backend.allocate(dtype, shape.map(Number));
+        this.#made.push(tensors[name]);
+      }
+      const { data, scales, sums, errors } = tensors as Record<keyof Screen, Tensor>;
+      await backend.requantize!([{ matrix: this.#head, data, scales, sums, errors }]);
+      const session = await backend.compile(model);
+      this.#made.push(session);
+      return { session, feeds: tensors };
+    } catch (error) {
+      await disposeAll(this.#made.splice(0));
+      throw error;
     }
-    const { data, scales, sums, errors } = tensors as Record<keyof Screen, Tensor>;
-    await backend.requantize!([{ matrix: this.#head, data, scales, sums, errors }]);
-    const session = await backend.compile(model);
-    this.#made.push(session);
-    return { session, feeds: tensors };
   }
 
   async dispose(): Promise<void> {
     await this.#screen?.catch(() => undefined);
     this.#screen = undefined;
-    for (const made of this.#made.splice(0)) {
-      if (Symbol.asyncDispose in made) await made[Symbol.asyncDispose]();
-      else made[Symbol.dispose]();
-    }
+    await disposeAll(this.#made.splice(0));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

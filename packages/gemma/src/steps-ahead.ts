@@ -22,6 +22,8 @@ export interface StepsAhead extends Disposable {
 
 /** Steps at most: each looks at the places of all of them, and is told which to see. */
 const MOST_STEPS = 64;
+/** And at least: one is a run like any other. */
+const FEWEST_STEPS = 2;
 
 interface AheadOptions {
   /** The first token to take in, of each row. */
@@ -49,10 +51,10 @@ export async function stepsAhead(
   const past = place.valid[0]!.length;
   const screening = rows <= MOST_SCREENED ? parts.screening : undefined;
   const screen = session.repeat && (await screening?.ready());
-  const most = (!screen && screening?.stepsBefore) || MOST_STEPS;
-  const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, most);
+  const most = screening && !screen ? Math.max(screening.stepsBefore, FEWEST_STEPS) : Infinity;
+  const times = Math.min(wanted, cache.room, positionsServed(config) - past - 1, MOST_STEPS, most);
   // What a step chooses is a column, and so must be what the next one takes.
-  if (!session.repeat || times < 2 || (rows > 1 && hasPositionFirst(backend.target))) return undefined;
+  if (!session.repeat || times < FEWEST_STEPS || (rows > 1 && hasPositionFirst(backend.target))) return undefined;
 
   const asked = tokens.map((_, row) => row);
   const first = stepFeeds(parts, cache, place, { ids: tokens.map((token) => [token]), prompt: undefined }, asked);
