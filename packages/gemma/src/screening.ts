@@ -56,7 +56,7 @@ export class Screening implements AsyncDisposable {
     this.#head = head;
   }
 
-  /** Undefined where the output layer is small, quantised already or in half the precision, or the device has no products of bytes. */
+  /** Undefined where the output layer is small, in float16 or quantised already, or the device has no products of bytes. */
   static of(options: ScreeningOptions): Screening | undefined {
     const { config, backend, checkpoint, slots } = options;
     const { target, requantize } = backend;
@@ -83,7 +83,7 @@ export class Screening implements AsyncDisposable {
     }
   }
 
-  /** Steps to go until it is worth it; none are left where it is not any more, and any number may follow. */
+  /** Steps that may be made before it is asked for again: those to go until it is worth it, or any number, once it was given up. */
   get stepsBefore(): number {
     return this.#givenUp ? Infinity : Math.max(0, WORTH_STEPS - this.#steps);
   }
