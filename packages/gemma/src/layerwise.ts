@@ -253,8 +253,9 @@ export class Layerwise implements Runner, AsyncDisposable {
     return logits;
   }
 
+  /** When what was asked for has run. */
   async dispose(): Promise<void> {
-    await this.#giveBack();
+    await this.#inTurn(() => this.#giveBack());
     await disposeAll([this.#ends.begin, this.#ends.scores]);
   }
 
