@@ -4,7 +4,7 @@ import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, softmax, sub, tanh } from "./elementwise.ts";
 import { einsum } from "./einsum.ts";
 import { matMul } from "./linear.ts";
-import { concat, gather, integers, reshape, transpose } from "./shape.ts";
+import { concat, gather, reshape, slice, transpose } from "./shape.ts";
 
 /** Sizes of one attention. */
 export interface AttentionOptions {
@@ -28,9 +28,6 @@ export interface AttentionOptions {
    */
   readonly before?: { readonly key: Value; readonly value: Value };
 }
-
-/** To the end of an axis. */
-const END = 2 ** 31 - 1;
 
 /** Multiplications up to which a loop for each score is no slower than products, whose programs take long to compile: 2²⁶. */
 const FEW_MULTIPLICATIONS = 2 ** 26;
@@ -127,14 +124,8 @@ function cachedAttention(
   let scores = concat(parts, 2, String(total));
   if (softcap) scores = mul(tanh(div(scores, scalar(g, softcap, "float32"))), scalar(g, softcap, "float32"));
   const shares = softmax(add(scores, reshape(mask!, [1, 1, total])));
-  const share = (start: number, end: number, last: Dim): Value =>
-    g.node({
-      op: "Slice",
-      inputs: [shares, integers(g, [start]), integers(g, [end]), integers(g, [2])],
-      outputs: [{ dtype: "float32", shape: [keyValueHeads, group, last] }],
-    })[0]!;
-  const mixed = product(share(0, -1, past!), cached(before.value), headDim, {});
-  return reshape(add(mixed, mul(share(-1, END, 1), own(v))), q.shape);
+  const mixed = product(slice(shares, 2, [0, -1], past!), cached(before.value), headDim, {});
+  return reshape(add(mixed, mul(slice(shares, 2, [-1], 1), own(v))), q.shape);
 }
 
 /** True where scores are few, however long the request is. */

@@ -3,7 +3,7 @@ import type { Graph } from "../graph.ts";
 import type { Dim, Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedPanels } from "../weights.ts";
 import { add, cast, mul, scalar, sub } from "./elementwise.ts";
-import { gather, integers, reshape, transpose } from "./shape.ts";
+import { gather, integers, reduce, reshape, transpose } from "./shape.ts";
 
 // Weights in 8 bits with one scale for a row, in panels [count, in, rows]: products of bytes from end to end. onnxruntime leaves
 // such weights as they lie: it packs matrices of two axes only, which takes seconds for a model and another copy of it. One row of
@@ -143,12 +143,7 @@ function byteRows(x: Value): ByteRows {
   const flat = x.shape.length === 2 ? x : reshape(x, [x.shape.slice(0, -1).join("*"), x.shape.at(-1)!]);
   const rows = flat.shape[0]!;
   const size = g.node({ op: "Abs", inputs: [flat], outputs: [flat] })[0]!;
-  const largest = g.node({
-    op: "ReduceMax",
-    inputs: [size, integers(g, [1])],
-    attributes: { keepdims: { int: 0 } },
-    outputs: [{ dtype: "float32", shape: [rows] }],
-  })[0]!;
+  const largest = reduce("ReduceMax", size, 1);
   // A row of zeros has the scale 0: whatever its bytes become, times 0 it is 0 again.
   const scales = mul(largest, scalar(g, 1 / (MIDDLE - 1)));
   const bytes = g.node({

@@ -4,7 +4,7 @@ import type { Target } from "../target.ts";
 import { formatShape, type Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedMatrix } from "../weights.ts";
 import { gatherPanels, multiplyPanels, panelsInBlocks } from "./panels.ts";
-import { integers } from "./shape.ts";
+import { slice } from "./shape.ts";
 
 /** Arithmetic in 8-bit integers, each row of x with a scale of its own; the other levels are many times slower on a CPU. */
 const INTEGER_ARITHMETIC = 4;
@@ -72,9 +72,7 @@ export function gatherQuantized(table: QuantizedMatrix, indices: Value): Value {
   })[0]!;
   if (padded === width) return found;
   // The rest of the last block is padding.
-  const [start, end, axes] = [integers(g, [0]), integers(g, [width]), integers(g, [indices.shape.length])];
-  const shape = [...indices.shape, width];
-  return g.node({ op: "Slice", inputs: [found, start, end, axes], outputs: [{ dtype: "float32", shape }] })[0]!;
+  return slice(found, indices.shape.length, [0, width], width);
 }
 
 /** True where the target multiplies whole rows as they lie, in panels. */

@@ -1,7 +1,7 @@
 import { PaliGemmaError, ndArray } from "@paligemma/core";
 import { formatShape, type Dim, type Value } from "../value.ts";
 import { add, cast, div, mul, scalar, sub } from "./elementwise.ts";
-import { gather, integers, reshape, transpose, where } from "./shape.ts";
+import { concat, gather, integers, reduce, reshape, slice, transpose, where } from "./shape.ts";
 
 // The best of many scores without reading all of a large matrix: each score is bounded by way of a copy of the matrix in bytes, a
 // quarter of it, and only the rows that may be best are multiplied with as they are. Nothing is guessed: where the bounds do not say
@@ -53,7 +53,7 @@ export function bestByScreen(x: Value, screen: Screen, matrix: Value): Value {
     );
   const number = (value: number): Value => scalar(g, value, "float32");
   const { bytes, scales, left } = twoRows(x);
-  const norm = lengthOf(x);
+  const norm = reduce("ReduceL2", x, 1, { keep: true });
 
   const sums = g.node({
     op: "MatMulInteger",
@@ -62,7 +62,7 @@ export function bestByScreen(x: Value, screen: Screen, matrix: Value): Value {
   })[0]!;
   const middle = mul(screen.sums, g.constant(ndArray("int32", [], Int32Array.of(MIDDLE))));
   const centred = cast(sub(reshape(sums, [panels, n, 2, rows]), reshape(middle, [panels, 1, 1, rows])), "float32");
-  const both = reduce("ReduceSum", mul(centred, reshape(scales, [1, n, 2, 1])), 2, [panels, n, rows]);
+  const both = reduce("ReduceSum", mul(centred, reshape(scales, [1, n, 2, 1])), 2);
   const about = mul(both, screen.scales);
 
   const perRow = (value: Value): Value => reshape(value, [1, n, 1]);
@@ -78,25 +78,20 @@ export function bestByScreen(x: Value, screen: Screen, matrix: Value): Value {
       { dtype: "int64", shape: [n, CANDIDATES + 1] },
     ],
   });
-  const candidates = part(found!, 0, CANDIDATES);
+  const candidates = slice(found!, 1, [0, CANDIDATES], CANDIDATES);
   const exact = g.node({
     op: "MatMul",
     inputs: [cast(gather(matrix, candidates), "float32"), reshape(x, [n, width, 1])],
     outputs: [{ dtype: "float32", shape: [n, CANDIDATES, 1] }],
   })[0]!;
   const scores = reshape(exact, [n, CANDIDATES]);
-  const best = reduce("ReduceMax", scores, 1, [n, 1], true);
+  const best = reduce("ReduceMax", scores, 1, { keep: true });
   const integer = (value: number): Value => g.constant(ndArray("int64", [], BigInt64Array.of(BigInt(value))));
   const compare = (op: "Greater" | "GreaterOrEqual", a: Value, b: Value): Value =>
     g.node({ op, inputs: [a, b], outputs: [{ dtype: "bool", shape: a.shape }] })[0]!;
-  const first = reduce(
-    "ReduceMin",
-    where(compare("GreaterOrEqual", scores, best), candidates, integer(panels * rows)),
-    1,
-    [n, 1],
-    true,
-  );
-  return where(compare("Greater", best, part(limits!, CANDIDATES, CANDIDATES + 1)), first, integer(UNSETTLED));
+  const mayBe = where(compare("GreaterOrEqual", scores, best), candidates, integer(panels * rows));
+  const first = reduce("ReduceMin", mayBe, 1, { keep: true });
+  return where(compare("Greater", best, slice(limits!, 1, [CANDIDATES], 1)), first, integer(UNSETTLED));
 }
 
 /** x ≈ Σ scale · (bytes − 128): uint8 [n, 2, in] and float32 [n, 2], and the length of what is left, [n, 1]. */
@@ -105,60 +100,17 @@ function twoRows(x: Value): { readonly bytes: Value; readonly scales: Value; rea
   const [n, width] = x.shape as readonly [Dim, number];
   const number = (value: number): Value => scalar(g, value, "float32");
   const size = g.node({ op: "Abs", inputs: [x], outputs: [x] })[0]!;
-  const largest = reduce("ReduceMax", size, 1, [n, 1], true);
+  const largest = reduce("ReduceMax", size, 1, { keep: true });
   const coarse = add(mul(largest, number(1 / STEPS)), number(TINY));
   const fine = mul(coarse, number(1 / FINER));
   const rounded = (y: Value, step: Value): Value => g.node({ op: "Round", inputs: [div(y, step)], outputs: [y] })[0]!;
   const high = rounded(x, coarse);
   const rest = sub(x, mul(high, coarse));
   const low = rounded(rest, fine);
-  const beside = (a: Value, b: Value, shape: readonly Dim[]): Value =>
-    g.node({
-      op: "Concat",
-      inputs: [a, b],
-      attributes: { axis: { int: 1 } },
-      outputs: [{ dtype: a.dtype, shape }],
-    })[0]!;
-  const numbers = reshape(beside(high, low, [n, 2 * width]), [n, 2, width]);
+  const numbers = reshape(concat([high, low], 1), [n, 2, width]);
   return {
     bytes: cast(add(numbers, number(MIDDLE)), "uint8"),
-    scales: beside(coarse, fine, [n, 2]),
-    left: lengthOf(sub(rest, mul(low, fine))),
+    scales: concat([coarse, fine], 1),
+    left: reduce("ReduceL2", sub(rest, mul(low, fine)), 1, { keep: true }),
   };
-}
-
-/** ‖x‖ of each row, [n, 1]. */
-function lengthOf(x: Value): Value {
-  const g = x.graph;
-  return g.node({
-    op: "ReduceL2",
-    inputs: [x, integers(g, [1])],
-    attributes: { keepdims: { int: 1 } },
-    outputs: [{ dtype: x.dtype, shape: [x.shape[0]!, 1] }],
-  })[0]!;
-}
-
-function reduce(
-  op: "ReduceSum" | "ReduceMax" | "ReduceMin",
-  x: Value,
-  axis: number,
-  shape: readonly Dim[],
-  keeps = false,
-): Value {
-  return x.graph.node({
-    op,
-    inputs: [x, integers(x.graph, [axis])],
-    attributes: { keepdims: { int: keeps ? 1 : 0 } },
-    outputs: [{ dtype: x.dtype, shape }],
-  })[0]!;
-}
-
-/** Columns `[start, end)` of x [n, …]. */
-function part(x: Value, start: number, end: number): Value {
-  const g = x.graph;
-  return g.node({
-    op: "Slice",
-    inputs: [x, integers(g, [start]), integers(g, [end]), integers(g, [1])],
-    outputs: [{ dtype: x.dtype, shape: [x.shape[0]!, end - start] }],
-  })[0]!;
 }

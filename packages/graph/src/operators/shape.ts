@@ -144,3 +144,31 @@ export function split(x: Value, axis: number, lengths: readonly number[]): reado
     outputs: lengths.map((length) => ({ dtype: x.dtype, shape: x.shape.with(axis, length) })),
   });
 }
+
+/** To the end of an axis. */
+const END = 2 ** 31 - 1;
+
+/** x from `start` up to `end` (the end of it unless told) along an axis, of which that is `length`; either counts from the end below 0. */
+export function slice(x: Value, axis: number, [start, end = END]: readonly [number, number?], length: Dim): Value {
+  const g = x.graph;
+  return g.node({
+    op: "Slice",
+    inputs: [x, integers(g, [start]), integers(g, [end]), integers(g, [axis])],
+    outputs: [{ dtype: x.dtype, shape: x.shape.with(axis, length) }],
+  })[0]!;
+}
+
+/** Sums, largest or smallest elements, or lengths, along an axis, which is gone then, or with `keep` is 1. */
+export function reduce(
+  op: "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2",
+  x: Value,
+  axis: number,
+  { keep = false }: { readonly keep?: boolean } = {},
+): Value {
+  return x.graph.node({
+    op,
+    inputs: [x, integers(x.graph, [axis])],
+    attributes: { keepdims: { int: keep ? 1 : 0 } },
+    outputs: [{ dtype: x.dtype, shape: keep ? x.shape.with(axis, 1) : x.shape.toSpliced(axis, 1) }],
+  })[0]!;
+}
