@@ -5,7 +5,8 @@
 //     [--peer-float32 EXPORT] [--peer-int8 EXPORT] [--peer-int4 EXPORT]
 //     [--only limits,float32,int8,int4,torch-float32,torch-bfloat16,transformers.js-float32,…]
 // Adds a line to RESULTS.jsonl for each run, so that a run that was cut into pieces (--only) goes on where it was; rounds are
-// taken in turn, so that what else the machine does meets all. Ours run as they are built (npm run setup). Then, or with --report alone, prints the tables as Markdown.
+// taken in turn, so that what else the machine does meets all. Ours run as they are built (npm run setup). Then, or with
+// --report alone, prints the tables as Markdown.
 import { execFile } from "node:child_process";
 import { appendFileSync, createReadStream, existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,6 +1,7 @@
 import type { GemmaConfig } from "@paligemma/config";
 import {
   add,
+  bestByScreen,
   cast,
   choicesFor,
   div,
@@ -19,6 +20,7 @@ import {
   type Choices,
   type QuantizedMatrix,
   type RotaryTables,
+  type Screen,
   type Value,
   type Weights,
 } from "@paligemma/graph";
@@ -102,7 +104,7 @@ function scored(
   multiply: (x: Value) => Value,
 ): Value {
   const { graph } = hidden;
-  let logits = multiply(normed(hidden, root.at(GEMMA_PREFIX), c));
+  let logits = multiply(normed(hidden, root, c));
   if (finalSoftcap && c.finalLogitSoftcapping) {
     const cap = scalar(graph, c.finalLogitSoftcapping);
     logits = mul(tanh(div(logits, cap)), cap);
@@ -110,9 +112,14 @@ function scored(
   return cast(logits, "float32");
 }
 
-/** What the output layer is multiplied with, after `hidden`; `w` is at `GEMMA_PREFIX`. */
-export function normed(hidden: Value, w: Weights, c: GemmaConfig): Value {
-  return rmsNorm(hidden, w.at("norm"), c.rmsNormEps);
+/** The best tokens after `hidden` [n, hidden], or `UNSETTLED`, where the output layer is not quantised: int64 [n, 1]. */
+export function bestTokens(hidden: Value, screen: Screen, root: Weights, c: GemmaConfig): Value {
+  return bestByScreen(normed(hidden, root, c), screen, headOf(root, c).stored());
+}
+
+/** What the output layer is multiplied with. */
+function normed(hidden: Value, root: Weights, c: GemmaConfig): Value {
+  return rmsNorm(hidden, root.at(GEMMA_PREFIX, "norm"), c.rmsNormEps);
 }
 
 /** True where a checkpoint has an output layer of its own. */

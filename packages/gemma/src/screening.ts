@@ -2,7 +2,6 @@ import { requantizable, rowsOfPanels, type Backend, type Feeds, type Session, ty
 import type { GemmaConfig } from "@paligemma/config";
 import { isPaliGemmaError } from "@paligemma/core";
 import {
-  bestByScreen,
   buildGraph,
   canScreen,
   checkpointWeights,
@@ -15,7 +14,7 @@ import {
 import type { Checkpoint, TensorRef } from "@paligemma/weights";
 import { disposeAll } from "./dispose-all.ts";
 import { scoresSome } from "./decoder-graph.ts";
-import { headName, normed, ownHead, GEMMA_PREFIX } from "./ends.ts";
+import { bestTokens, headName, ownHead } from "./ends.ts";
 
 // A greedy step reads the whole output layer to find one token: a fifth of all that it reads of PaliGemma 3B in float32. A copy of it in
 // bytes tells which few tokens may be the best, and their rows settle it: the same token for a quarter of the reading.
@@ -147,7 +146,6 @@ function screenGraph(config: GemmaConfig, target: Target, checkpoint: Checkpoint
       sums: g.input("sums", "int32", perRow),
       errors: g.input("errors", "float32", perRow),
     };
-    const head = root.stored(headName(config, ownHead(checkpoint)), shape);
-    return { next: bestByScreen(normed(hidden, root.at(GEMMA_PREFIX), config), screen, head) };
+    return { next: bestTokens(hidden, screen, root, config) };
   });
 }

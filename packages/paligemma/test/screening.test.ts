@@ -9,20 +9,11 @@ import { CPU } from "@paligemma/graph";
 import { ndTensor } from "@paligemma/weights";
 import { openCheckpoint, writeSafetensors } from "@paligemma/weights/node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { decoderConfig, idsOf, randomNumbers } from "./small-decoder.ts";
+import { idsOf, largeHeadConfig, randomNumbers } from "./small-decoder.ts";
+import { backendWith } from "./telling-backend.ts";
 
-/** An output layer large enough to be screened, and little else. */
-const [VOCABULARY, WIDTH] = [65_664, 64];
-const config = decoderConfig({
-  model_type: "gemma",
-  vocab_size: VOCABULARY,
-  hidden_size: WIDTH,
-  intermediate_size: 128,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  head_dim: 32,
-});
+const config = largeHeadConfig("gemma");
+const { vocabSize: VOCABULARY, hiddenSize: WIDTH } = config;
 const TABLE = "language_model.model.embed_tokens.weight";
 
 /** Rows that differ less from each other than from their bytes. */
@@ -118,19 +109,10 @@ describe.each(["float32", "bfloat16"] as const)("greedy steps by way of bytes, %
 
   it("goes on without where there is no memory for it, and tells of other faults", async () => {
     for (const code of ["backend/memory", "backend/worker"] as const) {
-      const poor: Backend = {
-        name: backend.name,
-        target: backend.target,
-        compile: (model, options) => backend.compile(model, options),
+      const poor = backendWith(backend, {
         allocate: (type, shape) =>
           type === "int8" ? Promise.reject(new PaliGemmaError(code, "no")) : backend.allocate(type, shape),
-        upload: (array) => backend.upload(array),
-        download: (tensor) => backend.download(tensor),
-        copy: (from, to) => backend.copy(from, to),
-        requantize: backend.requantize!,
-        dispose: () => backend.dispose(),
-        [Symbol.asyncDispose]: () => backend.dispose(),
-      };
+      });
       await using decoder = await load(undefined, poor);
       using state = decoder.start(prompt, { expectedTokens: 120 });
       using other = decoder.start(prompt, { expectedTokens: 120 });

@@ -21,6 +21,24 @@ export function decoderConfig(
   }).text;
 }
 
+/** The same with as few layers as there are, and an output layer large enough to be worth leaving out; `more` of what else it is. */
+export function largeHeadConfig(
+  modelType: "gemma" | "gemma2",
+  more: Readonly<Record<string, unknown>> = {},
+): GemmaConfig {
+  return decoderConfig({
+    model_type: modelType,
+    vocab_size: 65_664,
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 32,
+    ...more,
+  });
+}
+
 /** Numbers in [−size / 2, size / 2), the same for equal seeds. */
 export function randomNumbers(shape: readonly number[], seed: number, size: number): NdArray<"float32"> {
   let state = seed + 1;

@@ -10,26 +10,16 @@ import { ndTensor, type QuantizedFormat, type TensorRef } from "@paligemma/weigh
 import { openCheckpoint, writeSafetensors } from "@paligemma/weights/node";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { TOLERANCES } from "../../../tooling/tolerances.ts";
-import { decoderConfig, idsOf, randomNumbers } from "./small-decoder.ts";
+import { idsOf, largeHeadConfig, randomNumbers } from "./small-decoder.ts";
 import { tellingBackend } from "./telling-backend.ts";
 
-/** As few layers as there are, and a vocabulary large enough to be worth leaving out. */
-const VOCABULARY = 65_664;
-const WIDTH = 64;
-const config = decoderConfig({
-  model_type: "gemma2",
-  vocab_size: VOCABULARY,
-  hidden_size: WIDTH,
-  intermediate_size: 128,
-  num_hidden_layers: 2,
-  num_attention_heads: 2,
-  num_key_value_heads: 1,
-  head_dim: 32,
+const config = largeHeadConfig("gemma2", {
   query_pre_attn_scalar: 32,
   sliding_window: 16,
   final_logit_softcapping: 30,
   attn_logit_softcapping: 50,
 });
+const { vocabSize: VOCABULARY } = config;
 
 /** Parts of every tensor of the decoder: matrices in this format. */
 function tensors(
