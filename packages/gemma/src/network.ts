@@ -3,10 +3,9 @@ import {
   accumulate,
   attention,
   cast,
-  geluTanh,
   linear,
   linears,
-  mul,
+  perceptron,
   reshape,
   rmsNorm,
   rotate,
@@ -111,7 +110,5 @@ function selfAttention(x: Value, w: Weights, c: GemmaConfig, context: Context, l
 }
 
 function mlp(x: Value, w: Weights, c: GemmaConfig): Value {
-  const f = c.intermediateSize;
-  const [gate, up] = linears(x, w, { gate_proj: f, up_proj: f });
-  return linear(mul(geluTanh(gate!), up!), w.at("down_proj"), c.hiddenSize); // of [r, f]
+  return perceptron(x, w, { gate: "gate_proj", up: "up_proj", down: "down_proj", hiddenSize: c.intermediateSize });
 }

@@ -41,6 +41,7 @@ export {
 } from "./operators/elementwise.ts";
 export { argMax, concat, gather, integers, reshape, split, transpose, where } from "./operators/shape.ts";
 export { linear, linears, matMul, multiplyTransposed, patches } from "./operators/linear.ts";
+export { perceptron, type PerceptronOptions } from "./operators/perceptron.ts";
 export { convolution, transposedConvolution, type ConvolutionOptions } from "./operators/convolution.ts";
 export { gatherQuantized, multiplyQuantized } from "./operators/quantized.ts";
 export { UNSETTLED, bestByScreen, canScreen, type Screen } from "./operators/screen.ts";

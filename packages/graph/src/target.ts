@@ -4,6 +4,7 @@ import type { DType } from "@paligemma/core";
 export type FusedOperator =
   | "Attention" // ai.onnx 23: grouped heads, additive mask and soft-capping
   | "MultiHeadAttention" // com.microsoft: equal heads
+  | "MultiHeadAttention with bias" // the same, which adds the biases of query, key and value
   | "SimplifiedLayerNormalization" // root-mean-square norm, faster than RMSNormalization where present
   | "RotaryEmbedding" // ai.onnx 23
   | "FusedMatMul" // com.microsoft: a product of matrices one of which may lie the other way round, or between its batches
@@ -37,6 +38,7 @@ export const CPU: Target = {
   fused: new Set([
     "Attention",
     "MultiHeadAttention",
+    "MultiHeadAttention with bias",
     "SimplifiedLayerNormalization",
     "RotaryEmbedding",
     "FusedMatMul",

@@ -281,6 +281,13 @@ describe("what is emitted", () => {
           ...options,
         });
     expect(ops(full({}))).toEqual(["MultiHeadAttention"]);
+    const biased =
+      (heads = 4) =>
+      (g: Graph, x: (shape: Shape) => Value) =>
+        full({ biases: [x([32]), x([heads * 8]), x([heads * 8])] }, heads)(g, x);
+    expect(ops(biased())).toEqual(["Concat", "MultiHeadAttention"]);
+    expect(ops(biased(2))).toEqual(["Add", "Add", "Add", "Attention"]);
+    expect(ops(biased(), WEBGPU).slice(0, 3)).toEqual(["Add", "Add", "Add"]);
     expect(ops(full({}, 2))).toEqual(["Attention"]);
     expect(ops(full({ softcap: 50 }))).toEqual(["Attention"]);
     expect(ops(full({ softcap: null }))).toEqual(["MultiHeadAttention"]);

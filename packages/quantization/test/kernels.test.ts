@@ -9,6 +9,7 @@ import {
   gatherQuantized,
   linear,
   linears,
+  perceptron,
   WEBGPU,
   type GraphModel,
   type Shape,
@@ -114,6 +115,69 @@ it.each([96, 4096])("one row of %i in 8 bits gives what it gives among others", 
     expect(relativeError(exact, (await product(shape, x)).slice(0, OUT))).toBeLessThan(
       TOLERANCES["quantization/rounding"],
     );
+});
+
+describe.each([
+  ["plain, with biases", false],
+  ["gated", true],
+])("a perceptron of whole rows, %s", (_, gated) => {
+  const [width, hidden] = [96, 384];
+  const layers = { ...(gated && { gate: "gate" }), up: "up", down: "down", hiddenSize: hidden, bias: !gated };
+  const parts = (
+    [
+      ["gate", hidden, width],
+      ["up", hidden, width],
+      ["down", width, hidden],
+    ] as const
+  ).flatMap(([name, out, input], i) => [
+    ...quantizeMatrix(tensorOf(`${name}.weight`, gaussian([out, input], i + 2, 0.2)), {
+      bits: 8,
+      blockSize: input,
+      zeroPoints: false,
+    }),
+    tensorOf(`${name}.bias`, gaussian([out], i + 9, 1)),
+  ]);
+  const build = (rows: "n" | number, slots: readonly string[] = []): GraphModel =>
+    buildGraph("perceptron", backend.target, (g) => ({
+      y: perceptron(
+        g.input("x", "float32", [rows, width]),
+        checkpointWeights(g, checkpointOf(parts), { whole: new Set(), lowRank: new Set(slots) }),
+        layers,
+      ),
+    }));
+
+  it("of many rows gives what its layers give one after the other", async () => {
+    const x = gaussian([6, width], 8, 1);
+    // Rounding must not depend on what stands in other rows, or on nothing at all.
+    x.data.fill(0, width, 2 * width);
+    x.data.subarray(2 * width, 3 * width).forEach((value, i, row) => (row[i] = value * 1e-3));
+    const results = await Promise.all(
+      [build("n"), build(6)].map(async (model) => {
+        await using session = await backend.compile(model);
+        return toFloat32((await session.run({ x }, { host: ["y"] })).host["y"]!).data;
+      }),
+    );
+    const [apart, together] = results as [Float32Array, Float32Array];
+    for (let row = 0; row < 6; row++) {
+      const [a, b] = [apart, together].map((all) => all.subarray(row * width, (row + 1) * width)) as [
+        Float32Array,
+        Float32Array,
+      ];
+      if (gated && row === 1) expect([...b]).toEqual([...a]);
+      else expect(relativeError(a, b)).toBeLessThan(TOLERANCES["quantization/batched scores"]);
+    }
+  });
+
+  it("turns bytes and no wider numbers around between its layers, unless an adapter adds to them", () => {
+    if (!backend.target.fused.has("MatMulInteger")) return;
+    const widths = ({ nodes, values }: GraphModel): readonly (string | undefined)[] =>
+      nodes
+        .filter(({ op }) => op === "Transpose")
+        .map(({ outputs }) => values.find(({ name }) => name === outputs[0])?.dtype);
+    expect(widths(build(6)).filter((dtype) => dtype === "uint8")).toHaveLength(1);
+    expect(widths(build("n"))).not.toContain("uint8");
+    expect(widths(build(6, ["up.weight"]))).not.toContain("uint8");
+  });
 });
 
 describe("matrices of one input", () => {

@@ -3,10 +3,10 @@ import {
   add,
   attention,
   cast,
-  geluTanh,
   layerNorm,
   linear,
   patches,
+  perceptron,
   reshape,
   type Dim,
   type Value,
@@ -50,13 +50,14 @@ function selfAttention(x: Value, w: Weights, c: SiglipConfig, grid: Grid): Value
   const d = c.hiddenSize;
   const heads = c.numAttentionHeads;
   const headDim = d / heads;
-  const project = (name: string): Value => reshape(linear(x, w.at(name), d, { bias: true }), [...grid, d]);
+  const project = (name: string): Value => reshape(linear(x, w.at(name), d), [...grid, d]);
+  const bias = (name: string): Value => w.at(name).tensor("bias", [d]);
   const [q, k, v] = [project("q_proj"), project("k_proj"), project("v_proj")];
-  const mixed = attention(q, k, v, { heads, keyValueHeads: heads, headDim, scale: headDim ** -0.5 });
+  const biases = [bias("q_proj"), bias("k_proj"), bias("v_proj")] as const;
+  const mixed = attention(q, k, v, { heads, keyValueHeads: heads, headDim, scale: headDim ** -0.5, biases });
   return linear(reshape(mixed, x.shape), w.at("out_proj"), d, { bias: true });
 }
 
 function mlp(x: Value, w: Weights, c: SiglipConfig): Value {
-  const h = geluTanh(linear(x, w.at("fc1"), c.intermediateSize, { bias: true })); // [r, f]
-  return linear(h, w.at("fc2"), c.hiddenSize, { bias: true });
+  return perceptron(x, w, { up: "fc1", down: "fc2", hiddenSize: c.intermediateSize, bias: true });
 }

@@ -1,7 +1,7 @@
 import type { NdArray } from "@paligemma/core";
 import { attention, concat, reshape } from "@paligemma/graph";
 import { expect } from "vitest";
-import { exact, expectClose, random } from "./arrays.ts";
+import { exact, expectClose, random, type Reference } from "./arrays.ts";
 import { runOnce, type Bench } from "./bench.ts";
 import * as reference from "./reference.ts";
 
@@ -9,7 +9,9 @@ const HEAD_DIM = 16;
 
 const VARIANTS = [
   { name: "equal heads", heads: 4, keyValueHeads: 4 },
+  { name: "equal heads with biases", heads: 4, keyValueHeads: 4, biased: true },
   { name: "one key head", heads: 4, keyValueHeads: 1 },
+  { name: "one key head with biases", heads: 4, keyValueHeads: 1, biased: true },
   { name: "grouped heads", heads: 4, keyValueHeads: 2 },
   { name: "grouped heads, soft-capped", heads: 4, keyValueHeads: 2, softcap: 2 },
   { name: "equal heads, masked", heads: 4, keyValueHeads: 4, masked: true },
@@ -36,6 +38,16 @@ export function attentionTests(bench: Bench): void {
   for (const variant of VARIANTS) {
     const { name, heads, keyValueHeads } = variant;
     const masked = "masked" in variant;
+    const wide = heads * HEAD_DIM;
+    const narrow = keyValueHeads * HEAD_DIM;
+    const biases =
+      "biased" in variant ? ([random([wide], 4), random([narrow], 5), random([narrow], 6)] as const) : undefined;
+    /** x and its bias */
+    const biased = (x: NdArray, which: 0 | 1 | 2): Reference => {
+      const { shape, data } = exact(x);
+      const bias = biases && exact(biases[which]).data;
+      return { shape, data: bias ? data.map((value, i) => value + bias[i % bias.length]!) : data };
+    };
     const softcap = "softcap" in variant ? variant.softcap : undefined;
     const options = { heads, keyValueHeads, headDim: HEAD_DIM, scale: 0.3, ...(softcap !== undefined && { softcap }) };
 
@@ -63,7 +75,7 @@ export function attentionTests(bench: Bench): void {
         values: cut(v, past, keys),
         ...(masked && { mask }),
       };
-      const expected = reference.attention(exact(q), exact(k), exact(v), {
+      const expected = reference.attention(biased(q, 0), biased(k, 1), biased(v, 2), {
         ...options,
         ...(masked && { mask: exact(mask) }),
       });
@@ -87,7 +99,10 @@ export function attentionTests(bench: Bench): void {
             const query = g.input("q", "float32", ["batch", "tokens", heads * HEAD_DIM]);
             const [allKeys, allValues] = [joined("oldKeys", "keys"), joined("oldValues", "values")];
             const masking = masked ? { mask: g.input("mask", "float32", ["batch", 1, "tokens", "total"]) } : {};
-            return { y: attention(query, allKeys, allValues, { ...options, ...masking }) };
+            const added = biases && {
+              biases: [g.constant(biases[0]), g.constant(biases[1]), g.constant(biases[2])] as const,
+            };
+            return { y: attention(query, allKeys, allValues, { ...options, ...masking, ...added }) };
           },
           { ...own, fused },
           { few },

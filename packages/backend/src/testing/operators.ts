@@ -13,6 +13,7 @@ import {
   matMul,
   mul,
   patches,
+  perceptron,
   relu,
   reshape,
   rmsNorm,
@@ -28,7 +29,7 @@ import {
   type Value,
 } from "@paligemma/graph";
 import { expect } from "vitest";
-import { exact, expectClose, floats, int64, random } from "./arrays.ts";
+import { exact, expectClose, floats, int64, random, type Reference } from "./arrays.ts";
 import { checkpointWith, runOnce, type Bench } from "./bench.ts";
 import * as reference from "./reference.ts";
 
@@ -55,6 +56,38 @@ export function operatorTests(bench: Bench): void {
       });
       for (const few of [[], ["batch", "tokens"]]) {
         const { y } = await runOnce(bench.backend, { x }, layer, bench.backend.target, { few });
+        expectClose(y, expected, tolerances.operator);
+      }
+    });
+  }
+
+  for (const gated of [false, true]) {
+    test(`perceptron, ${gated ? "gated" : "plain, with biases"}`, async () => {
+      const x = random([3, 24], 1);
+      const arrays = {
+        "gate.weight": random([40, 24], 2),
+        "up.weight": random([40, 24], 3),
+        "up.bias": random([40], 4),
+        "down.weight": random([24, 40], 5),
+        "down.bias": random([24], 6),
+      };
+      const checkpoint = await checkpointWith(arrays);
+      const of = (name: keyof typeof arrays): Reference => exact(arrays[name]);
+      const up = reference.linear(exact(x), of("up.weight"), gated ? undefined : of("up.bias"));
+      const opened = reference.map(gated ? reference.linear(exact(x), of("gate.weight")) : up, (value) =>
+        reference.geluTanh(value),
+      );
+      const between = gated ? { ...opened, data: opened.data.map((value, i) => value * up.data[i]!) } : opened;
+      const expected = reference.linear(between, of("down.weight"), gated ? undefined : of("down.bias"));
+      const layers = { ...(gated && { gate: "gate" }), up: "up", down: "down", hiddenSize: 40, bias: !gated };
+      for (const few of [[], ["rows"]]) {
+        const { y } = await runOnce(
+          bench.backend,
+          { x },
+          (g) => ({ y: perceptron(g.input("x", "float32", ["rows", 24]), checkpointWeights(g, checkpoint), layers) }),
+          bench.backend.target,
+          { few },
+        );
         expectClose(y, expected, tolerances.operator);
       }
     });

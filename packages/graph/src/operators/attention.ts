@@ -18,6 +18,8 @@ export interface AttentionOptions {
   readonly softcap?: number | null;
   /** Added to the scores: [batch, 1, queries, keys], 0 where a query may look. */
   readonly mask?: Value;
+  /** Added to q, k and v before all else: [heads · headDim], [keyValueHeads · headDim] and the same. Not for keys head by head. */
+  readonly biases?: readonly [q: Value, k: Value, v: Value];
   /** q, k, v and what comes out have the position before the batch: [queries, batch, …], [keys, batch, …]. No fused operator does. */
   readonly positionFirst?: boolean;
   /** Queries and keys at most, where their shapes do not tell. */
@@ -50,6 +52,14 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     );
   }
   const { fused } = q.graph.target;
+  const { biases, ...unbiased } = options;
+  const equal = !byHead && heads === keyValueHeads && !softcap && !mask && !options.positionFirst && !options.before;
+  if (biases) {
+    if (equal && q.dtype === "float32" && fused.has("MultiHeadAttention with bias"))
+      return multiHeadAttention([q, k, v, concat(biases, 0)], options);
+    const [ofQ, ofK, ofV] = biases;
+    return attention(add(q, ofQ), add(k, ofK), add(v, ofV), unbiased);
+  }
   if (q.dtype === "float16") {
     // Scores and their sums need more than 11 bits; what they are made from, and the cache, do not.
     const wide = (x: Value): Value => cast(x, "float32");
@@ -60,15 +70,7 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
   const few = q.shape.slice(0, 2).every((dimension) => q.graph.isFew(dimension));
   if (fused.has("Einsum") && !byHead && (few || isShort(q, k, options))) return loopedAttention(q, k, v, options);
   if (byHead || options.positionFirst) return plainAttention(q, k, v, options);
-  if (heads === keyValueHeads && !softcap && !mask && fused.has("MultiHeadAttention")) {
-    return q.graph.node({
-      op: "MultiHeadAttention",
-      domain: "com.microsoft",
-      inputs: [q, k, v],
-      attributes: { num_heads: { int: heads }, scale: { float: scale } },
-      outputs: [q],
-    })[0]!;
-  }
+  if (equal && fused.has("MultiHeadAttention")) return multiHeadAttention([q, k, v], options);
   if (fused.has("Attention")) {
     return q.graph.node({
       op: "Attention",
@@ -84,6 +86,18 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
     })[0]!;
   }
   return plainAttention(q, k, v, options);
+}
+
+/** Of query, key, value and, if any, their biases in a row. */
+function multiHeadAttention(inputs: readonly [Value, ...Value[]], { heads, scale }: AttentionOptions): Value {
+  const [q] = inputs;
+  return q.graph.node({
+    op: "MultiHeadAttention",
+    domain: "com.microsoft",
+    inputs,
+    attributes: { num_heads: { int: heads }, scale: { float: scale } },
+    outputs: [q],
+  })[0]!;
 }
 
 /**

@@ -57,6 +57,11 @@ export function div(a: Value, b: Value): Value {
   return binary("Div", a, b);
 }
 
+/** The greater of a and b, elementwise, stretched. */
+export function max(a: Value, b: Value): Value {
+  return binary("Max", a, b);
+}
+
 /** tanh x */
 export function tanh(x: Value): Value {
   return unary("Tanh", x);

@@ -2,7 +2,7 @@ import { PaliGemmaError, ndArray } from "@paligemma/core";
 import type { Graph } from "../graph.ts";
 import type { Dim, Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedPanels } from "../weights.ts";
-import { add, cast, mul, scalar, sub } from "./elementwise.ts";
+import { add, cast, div, geluTanh, max, mul, scalar, sub } from "./elementwise.ts";
 import { gather, integers, reduce, reshape, transpose } from "./shape.ts";
 
 // Weights in 8 bits with one scale for a row, in panels [count, in, rows]: products of bytes from end to end. onnxruntime leaves
@@ -87,15 +87,55 @@ function scaledRows(bytes: Value, panels: QuantizedPanels): Value {
     const { rowSums, rowScales } = panels;
     return mul(cast(sub(productsRowByRow(bytes, panels), middles(rowSums)), "float32"), rowScales);
   }
-  if (!g.isMany(n)) return sideBySide(scaled(products(bytes, panels), panels));
-  const { count, rows, data, panelScales } = panels;
-  const [y] = g.node({
+  return sideBySide(g.isMany(n) ? scaledProducts(bytes, panels) : scaled(products(bytes, panels), panels));
+}
+
+/** The same of many rows, panel by panel: [count, n, rows of a panel]. */
+function scaledProducts(bytes: Value, { count, rows, data, panelScales }: QuantizedPanels): Value {
+  const { graph: g } = bytes;
+  return g.node({
     op: "MatMulIntegerToFloat",
     domain: "com.microsoft",
     inputs: [bytes, data, scalar(g, 1), panelScales, middle(g)],
-    outputs: [{ dtype: "float32", shape: [count, n, rows] }],
-  });
-  return sideBySide(y!);
+    outputs: [{ dtype: "float32", shape: [count, bytes.shape[0]!, rows] }],
+  })[0]!;
+}
+
+/** What a perceptron multiplies with, and what it adds to the first product. */
+export interface PerceptronPanels {
+  readonly gate: QuantizedPanels | undefined;
+  readonly up: QuantizedPanels;
+  readonly down: QuantizedPanels;
+  readonly bias: Value | undefined;
+}
+
+/** No value of GELU's tanh form is below. */
+const LEAST_GELU = -0.1701;
+
+/**
+ * gelu(x · Uᵀ + b) · Dᵀ, or, gated, (gelu(x · Gᵀ) ⊙ (x · Uᵀ)) · Dᵀ, of many rows: x [n, in] → [n, out]. What is between the products, the
+ * largest of all that a layer makes, stays in the order of the panels in which it was made until it is bytes.
+ */
+export function perceptronOfPanels(x: Value, { gate, up, down, bias }: PerceptronPanels): Value {
+  const g = x.graph;
+  const { bytes, scales } = byteRows(x);
+  const first = gate ?? up;
+  const { count, rows } = first;
+  let h = mul(scaledProducts(bytes, first), scales); // [count, n, rows]
+  if (bias) h = add(h, reshape(bias, [count, 1, rows]));
+  h = geluTanh(h);
+  // A factor of a whole row is the same before and after rounding.
+  if (gate) h = mul(h, scaledProducts(bytes, up));
+
+  // Panel by panel first: numbers that lie side by side.
+  const over = (op: "ReduceMax" | "ReduceMin"): Value =>
+    reduce(op, reduce(op, h, 2, { keep: true }), 0, { keep: true });
+  const lowest = gate ? over("ReduceMin") : scalar(g, LEAST_GELU);
+  const unit = mul(max(over("ReduceMax"), sub(scalar(g, 0), lowest)), scalar(g, 1 / (MIDDLE - 1))); // [1, n, 1]
+  // With one scale for all that is rounded the runtime does it in parallel.
+  const rounded = sideBySide(quantize(div(h, unit), scalar(g, 1), middle(g)));
+  const units = reshape(unit, scales.shape);
+  return mul(sideBySide(scaledProducts(rounded, down)), gate ? mul(units, scales) : units);
 }
 
 /** x · Wᵀ for the panels `chosen` (int64 [p]) alone: x [n, in] → [n, p · rows of a panel]. Same numbers as of the whole product. */
@@ -146,15 +186,20 @@ function byteRows(x: Value): ByteRows {
   const largest = reduce("ReduceMax", size, 1);
   // A row of zeros has the scale 0: whatever its bytes become, times 0 it is 0 again.
   const scales = mul(largest, scalar(g, 1 / (MIDDLE - 1)));
-  const bytes = g.node({
-    op: "QuantizeLinear",
-    inputs: [flat, scales, zeroPoints(scales, rows)],
-    attributes: { axis: { int: 0 } },
-    outputs: [{ dtype: "uint8", shape: flat.shape }],
-  })[0]!;
+  const bytes = quantize(flat, scales, zeroPoints(scales, rows));
   const made = { bytes, scales: rows === 1 ? scales : reshape(scales, [rows, 1]) };
   rounded.set(x, made);
   return made;
+}
+
+/** round(x / scale) + zero point in uint8, with one of either for all or for each along the first axis. */
+function quantize(x: Value, scale: Value, zeroPoint: Value): Value {
+  return x.graph.node({
+    op: "QuantizeLinear",
+    inputs: [x, scale, zeroPoint],
+    attributes: { axis: { int: 0 } },
+    outputs: [{ dtype: "uint8", shape: x.shape }],
+  })[0]!;
 }
 
 /** As many zero points as there are rows, made once for all products of a graph. */

@@ -1,0 +1,63 @@
+import { PaliGemmaError } from "@paligemma/core";
+import { formatShape, type Value } from "../value.ts";
+import type { QuantizedPanels, Weights } from "../weights.ts";
+import { add, geluTanh, mul } from "./elementwise.ts";
+import { linear, linears } from "./linear.ts";
+import { perceptronOfPanels, type PerceptronPanels } from "./panels.ts";
+import { takesPanels } from "./quantized.ts";
+
+/** The names of a perceptron's linear layers, and its size. */
+export interface PerceptronOptions {
+  /** Gated: GELU is taken of this layer, and multiplied with `up`. */
+  readonly gate?: string;
+  readonly up: string;
+  readonly down: string;
+  /** What `up` makes of each row. */
+  readonly hiddenSize: number;
+  /** The layers have biases. Not of gated ones. */
+  readonly bias?: boolean;
+}
+
+/**
+ * Two linear layers with GELU's tanh form between them, down(gelu(up(x))), or, gated, down(gelu(gate(x)) ⊙ up(x)). x [..., in] → [..., in]
+ */
+export function perceptron(x: Value, w: Weights, options: PerceptronOptions): Value {
+  const { gate, up, down, hiddenSize, bias = false } = options;
+  const width = x.shape.at(-1);
+  if (typeof width !== "number")
+    throw new PaliGemmaError("graph/shape", `perceptron: the last axis of ${formatShape(x.shape)} must be a number`);
+  const inPanels = panelsOf(x, w, options, width);
+  const biasOf = (name: string, size: number): Value | undefined =>
+    bias ? w.at(name).tensor("bias", [size]) : undefined;
+  if (inPanels) {
+    const y = perceptronOfPanels(x, { ...inPanels, bias: biasOf(up, hiddenSize) });
+    const last = biasOf(down, width);
+    return last ? add(y, last) : y;
+  }
+  if (gate === undefined)
+    return linear(geluTanh(linear(x, w.at(up), hiddenSize, { bias })), w.at(down), width, { bias });
+  const [opening, content] = linears(x, w, { [gate]: hiddenSize, [up]: hiddenSize });
+  return linear(mul(geluTanh(opening!), content!), w.at(down), width);
+}
+
+/** The panels of all layers, where rows are many and nothing but panels is multiplied with. */
+function panelsOf(
+  { graph: g, shape }: Value,
+  w: Weights,
+  { gate, up, down, hiddenSize }: PerceptronOptions,
+  width: number,
+): Omit<PerceptronPanels, "bias"> | undefined {
+  if (shape.length !== 2 || !takesPanels(g.target) || !g.isMany(shape[0]!)) return undefined;
+  const panels = (name: string, of: readonly [number, number]): QuantizedPanels | undefined =>
+    w.at(name).lowRank("weight", of) ? undefined : w.at(name).quantized("weight", of)?.panels;
+  const first = (name: string): QuantizedPanels | undefined => panels(name, [hiddenSize, width]);
+  const [gating, content, last] = [
+    gate === undefined ? undefined : first(gate),
+    first(up),
+    panels(down, [width, hiddenSize]),
+  ];
+  if (!content || !last) return undefined;
+  // What is multiplied number by number must lie alike.
+  if (gate !== undefined && gating?.rows !== content.rows) return undefined;
+  return { gate: gating, up: content, down: last };
+}
