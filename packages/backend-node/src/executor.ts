@@ -43,8 +43,8 @@ interface Results {
 /** Threads that unpack at most: a layer has three large matrices, and its others are together as large as a part of one. */
 const MOST_UNPACKING = 4;
 
-/** Bytes of a tensor from which on its memory is given back when it is freed: 1 MiB. */
-const LARGE_BYTES = 2 ** 20;
+/** Bytes of a tensor from which on its memory is given back when it is freed, which costs a message: 128 KiB. */
+const LARGE_BYTES = 2 ** 17;
 
 /** Does what requests ask for: keeps the sessions and the tensors, both by number. */
 export class Executor {
@@ -189,6 +189,11 @@ export class Executor {
       else this.#tensors.set(device, viewAs(slot.dtype, new Uint8Array(bytes)));
       return dims;
     });
+    // The runtime hands out a copy of what it wrote into a tensor of the store.
+    for (const name of kept) {
+      const { buffer, byteLength } = results[name]!.data as Data;
+      if (byteLength >= LARGE_BYTES && buffer !== (wanted[name]!.data as Data).buffer) giveBack(buffer as ArrayBuffer);
+    }
     return { shapes, buffers };
   }
 

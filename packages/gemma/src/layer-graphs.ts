@@ -45,15 +45,15 @@ export function beginGraph(
 }
 
 /**
- * One layer: `x`, `position_ids`, `cos` and `sin`, `mask` and what the cache has of the layer, `past.0.key` and `past.0.value`, → `next` as `x`, and
- * `present.0.key` and `present.0.value`. The last layer has `hidden` [asked, hidden size] in place of `next`, for `logit_rows`. Weights are
- * inputs (`fedWeights`), called as those of layer 0 below `language_model.model`.
+ * One layer: `x`, `position_ids`, `cos` and `sin`, `mask` and what the cache has of the layer, `past.0.key` and `past.0.value`, → `next`, what
+ * comes of the rows `asked_rows` of `x`, [asked, hidden size], and `present.0.key` and `present.0.value` of all. Weights are inputs
+ * (`fedWeights`), called as those of layer 0 below `language_model.model`.
  */
-export function layerGraph(config: GemmaConfig, target: Target, last: boolean): GraphModel {
+export function layerGraph(config: GemmaConfig, target: Target): GraphModel {
   // The mask that is fed is the one of the layer.
   const one: GemmaConfig = { ...config, numHiddenLayers: 1, layerTypes: ["full_attention"] };
   return buildGraph(
-    last ? "gemma, the last layer" : "gemma, a layer",
+    "gemma, a layer",
     target,
     (g) => {
       const x = g.input("x", "float32", [ROWS, config.hiddenSize]);
@@ -61,9 +61,9 @@ export function layerGraph(config: GemmaConfig, target: Target, last: boolean): 
       const mask = g.input("mask", target.compute, ["batch", 1, "tokens", "total"]);
       const cache = positionFirstCache(g, one, "batch");
       const angles = [...GRID, config.headDim / 2];
-      const rows = last ? g.input("logit_rows", "int64", ["asked"]) : undefined;
+      const rows = g.input("asked_rows", "int64", ["asked"]);
       const y = gemma(x, panelWeights(g), one, {
-        ...(rows && { asked: (some) => gather(some, rows) }),
+        asked: (some) => gather(some, rows),
         grid: GRID,
         positions,
         rotary: {
@@ -74,7 +74,7 @@ export function layerGraph(config: GemmaConfig, target: Target, last: boolean): 
         slidingMask: mask,
         remember: cache.remember,
       });
-      return { [last ? "hidden" : "next"]: y, ...cache.outputs };
+      return { next: y, ...cache.outputs };
     },
     { many: [ROWS, "asked"] },
   );

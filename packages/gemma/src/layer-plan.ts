@@ -18,7 +18,6 @@ export interface LayerMatrix {
 
 /** What `Layerwise` runs. */
 export interface LayerPlan {
-  /** Of every layer but the last. */
   readonly layer: GraphModel;
   readonly matrices: readonly LayerMatrix[];
   readonly vectors: readonly FedWeight[];
@@ -39,7 +38,7 @@ export function planLayers(
   if (areFed(slots) || !requantize || target.compute !== "float32") return undefined;
   const { hiddenSize, intermediateSize, numHiddenLayers, vocabSize } = config;
   if (3 * hiddenSize * intermediateSize * numHiddenLayers < LARGE_DECODER) return undefined;
-  const layer = layerGraph(config, target, false);
+  const layer = layerGraph(config, target);
   const { matrices: fed, vectors } = fedBy(layer);
   const matrices: LayerMatrix[] = [];
   for (const { input, shape, nameIn } of fed) {

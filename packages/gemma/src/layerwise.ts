@@ -18,7 +18,7 @@ import { FED_SCALES, type GraphModel } from "@paligemma/graph";
 import type { Checkpoint, QuantizedTensor } from "@paligemma/weights";
 import type { DecoderGraphOptions } from "./decoder-graph.ts";
 import { disposeAll } from "./dispose-all.ts";
-import { beginGraph, headInput, layerGraph, scoresGraph } from "./layer-graphs.ts";
+import { beginGraph, headInput, scoresGraph } from "./layer-graphs.ts";
 import { inPanels, type LayerMatrix, type LayerPlan } from "./layer-plan.ts";
 import { bestOf } from "./scores.ts";
 import { int64 } from "./step.ts";
@@ -68,11 +68,10 @@ interface Ends {
   readonly head: Head;
 }
 
-/** What takes memory: room for a layer, and sessions, since the runtime keeps what each needed. */
+/** What takes memory: room for a layer, and the session that runs it, since the runtime keeps what it needed. */
 interface Space extends AsyncDisposable {
   readonly rooms: readonly Room[];
   readonly layer: Session;
-  readonly last: Session;
   /** The first layer is in the rooms, or will be, until they are used. */
   first: Promise<void> | undefined;
 }
@@ -169,7 +168,7 @@ export class Layerwise implements Runner, AsyncDisposable {
   ): Promise<Tensor> {
     const { backend, config } = this.#options;
     const { begin, vectors } = this.#ends;
-    const { rooms, layer, last } = space;
+    const { rooms, layer } = space;
     const pick = ({ model }: Session): Feeds =>
       Object.fromEntries(model.inputs.flatMap(({ name }) => (feeds[name] ? [[name, feeds[name]]] : [])));
     const onDevice = async (name: string): Promise<Tensor> => {
@@ -185,28 +184,29 @@ export class Layerwise implements Runner, AsyncDisposable {
     Object.values(begun).forEach(keep);
     const shared = Object.assign({ cos: begun["cos"]!, sin: begun["sin"]! }, ...rooms.map(feedsOf)) as Feeds;
     let x = begun["x"]!;
+    const all = allOf(x);
     const { numHiddenLayers, layerTypes } = config;
     for (let i = 0; ; i++) {
       const isLast = i === numHiddenLayers - 1;
-      const session = isLast ? last : layer;
-      const output = isLast ? "hidden" : "next";
       const given = isLast ? into["hidden"] : undefined;
       const own = {
         x,
+        // In the last layer nothing but keys and values is made of rows that nobody asks for.
+        asked_rows: isLast ? feeds["logit_rows"]! : all,
         mask: layerTypes[i] === "sliding_attention" ? sliding : mask,
         "past.0.key": feeds[`past.${i}.key`]!,
         "past.0.value": feeds[`past.${i}.value`]!,
       };
       const kept = { "present.0.key": into[`present.${i}.key`], "present.0.value": into[`present.${i}.value`] };
-      const run = session.run(
-        { ...pick(session), ...shared, ...own, ...vectors[i] },
-        { device: given ? [] : [output], into: thoseGiven({ ...kept, [output]: given }), ...how },
+      const run = layer.run(
+        { ...pick(layer), ...shared, ...own, ...vectors[i] },
+        { device: given ? [] : ["next"], into: thoseGiven({ ...kept, next: given }), ...how },
       );
       // Unpacked as soon as the run before has ended, without waiting for word of it.
       const next = isLast ? Promise.resolve() : unpack(backend, rooms, i + 1);
       const { device } = await run;
       x.dispose();
-      x = given ?? keep(device[output]!);
+      x = given ?? keep(device["next"]!);
       await filled;
       if (isLast) return x;
       filled = next;
@@ -265,7 +265,7 @@ export class Layerwise implements Runner, AsyncDisposable {
 }
 
 /** Makes room for a layer, and compiles what runs it. */
-async function spaceFor({ plan, config, backend }: LayerwiseOptions, compile: CompileOptions = {}): Promise<Space> {
+async function spaceFor({ plan, backend }: LayerwiseOptions, compile: CompileOptions = {}): Promise<Space> {
   const made: (AsyncDisposable | Disposable)[] = [];
   try {
     const rooms: Room[] = [];
@@ -275,12 +275,9 @@ async function spaceFor({ plan, config, backend }: LayerwiseOptions, compile: Co
     }
     // Meanwhile the graphs are built, and the first prompt finds the memory there and its first layer in it.
     const first = unpack(backend, rooms, 0);
-    const [layer, last] = [
-      await backend.compile(plan.layer, compile),
-      await backend.compile(layerGraph(config, backend.target, true), compile),
-    ];
-    made.push(layer, last);
-    return { rooms, layer, last, first, [Symbol.asyncDispose]: () => disposeAll(made) };
+    const layer = await backend.compile(plan.layer, compile);
+    made.push(layer);
+    return { rooms, layer, first, [Symbol.asyncDispose]: () => disposeAll(made) };
   } catch (error) {
     await disposeAll(made);
     throw error;

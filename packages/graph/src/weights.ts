@@ -78,6 +78,8 @@ export interface QuantizedBlocks {
   readonly scales: Value;
   /** uint8 [out, ⌈blocks · bits / 8⌉] */
   readonly zeroPoints: Value | undefined;
+  /** So many rows from `first` on, as a matrix of their own; absent where the parts are no tensors of a checkpoint. */
+  readonly part?: (first: number, rows: number) => QuantizedBlocks;
 }
 
 /** Whole rows of signed bytes, side by side. */
@@ -163,7 +165,13 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     const found = checkpoint.tensors.has(name) || slots.whole.has(name) ? undefined : findQuantized(checkpoint, name);
     if (!found) return undefined;
     if (!quantizedFits(found, shape)) throw misshapen(found.data, shape);
-    return { shape, name: found.data.name, ...(found.sums ? panels(found, found.sums) : blocks(found)) };
+    return {
+      shape,
+      name: found.data.name,
+      ...(found.sums
+        ? { blocks: undefined, panels: panels(found, found.sums) }
+        : { blocks: blocks(found), panels: undefined }),
+    };
   }
 
   function joined(
@@ -174,7 +182,14 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     const found = names.map((name) => findQuantized(checkpoint, name));
     if (!found.every((one, i) => one && quantizedFits(one, shapes[i]!))) return undefined;
     const whole = sideBySide(found as readonly QuantizedTensor[]);
-    return whole?.sums && { shape: whole.shape, name: whole.data.name, ...panels(whole, whole.sums) };
+    return (
+      whole?.sums && {
+        shape: whole.shape,
+        name: whole.data.name,
+        blocks: undefined,
+        panels: panels(whole, whole.sums),
+      }
+    );
   }
 
   const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);
@@ -182,64 +197,62 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     graph.external(`${ref.name}:${as}`, ref.dtype, other, ref);
 
   // Getters: a value that nobody uses must not stand in the graph.
-  function blocks({
-    bits,
-    blockSize,
-    data,
-    scales,
-    zeroPointData,
-  }: QuantizedTensor): Pick<QuantizedMatrix, "blocks" | "panels"> {
+  function blocks({ bits, blockSize, data, scales, zeroPointData }: QuantizedTensor): QuantizedBlocks {
     const [out = 0, count = 0, bytes = 0] = data.shape;
     return {
-      panels: undefined,
-      blocks: {
-        bits,
-        blockSize,
-        get data() {
-          return value(data);
-        },
-        get rowBytes() {
-          return view(data, "rows", [out, count * bytes]);
-        },
-        get scales() {
-          return value(scales);
-        },
-        get zeroPoints() {
-          return zeroPointData && value(zeroPointData);
-        },
+      bits,
+      blockSize,
+      get data() {
+        return value(data);
       },
+      get rowBytes() {
+        return view(data, "rows", [out, count * bytes]);
+      },
+      get scales() {
+        return value(scales);
+      },
+      get zeroPoints() {
+        return zeroPointData && value(zeroPointData);
+      },
+      part: (first, rows) =>
+        blocks({
+          bits,
+          blockSize,
+          shape: [rows, count * blockSize],
+          zeroPoints: zeroPointData !== undefined,
+          data: rowsOf(data, first, rows),
+          scales: rowsOf(scales, first, rows),
+          ...(zeroPointData && { zeroPointData: rowsOf(zeroPointData, first, rows) }),
+        }),
     };
   }
 
-  function panels({ data, scales }: QuantizedTensor, sums: TensorRef): Pick<QuantizedMatrix, "blocks" | "panels"> {
+  function panels({ data, scales }: QuantizedTensor, sums: TensorRef): QuantizedPanels {
     const [count = 0, width = 0, rows = 0] = data.shape;
     return {
-      blocks: undefined,
-      panels: {
-        count,
-        rows,
-        get data() {
-          return value(data);
-        },
-        apart: (parts) => view(data, `${parts} parts`, [count, parts, 1, width / parts, rows]),
-        get bytes() {
-          return view(data, "bytes", [count * width * rows]);
-        },
-        get scales() {
-          return value(scales);
-        },
-        get panelScales() {
-          return view(scales, "panels", [count, 1, rows]);
-        },
-        get panelSums() {
-          return view(sums, "panels", [count, 1, rows]);
-        },
-        get rowScales() {
-          return view(scales, "rows", [count * rows]);
-        },
-        get rowSums() {
-          return value(sums);
-        },
+      count,
+      rows,
+      get data() {
+        return value(data);
+      },
+      apart: (parts) => view(data, `${parts} parts`, [count, parts, 1, width / parts, rows]),
+      get bytes() {
+        return view(data, "bytes", [count * width * rows]);
+      },
+      get scales() {
+        return value(scales);
+      },
+      get panelScales() {
+        return view(scales, "panels", [count, 1, rows]);
+      },
+      get panelSums() {
+        return view(sums, "panels", [count, 1, rows]);
+      },
+      get rowScales() {
+        return view(scales, "rows", [count * rows]);
+      },
+      get rowSums() {
+        return value(sums);
       },
     };
   }
@@ -252,6 +265,18 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
   const has = (name: string): boolean =>
     checkpoint.tensors.has(name) || slots.whole.has(name) || findQuantized(checkpoint, name) !== undefined;
   return scope(graph, "", lookup, has, quantized, joined, lowRank);
+}
+
+/** So many rows of a tensor from `first` on. */
+function rowsOf(ref: TensorRef, first: number, rows: number): TensorRef {
+  const each = (ref.end - ref.start) / ref.shape[0]!;
+  return {
+    ...ref,
+    name: `${ref.name}:${rows} from ${first}`,
+    shape: [rows, ...ref.shape.slice(1)],
+    start: ref.start + first * each,
+    end: ref.start + (first + rows) * each,
+  };
 }
 
 /** Several matrices of whole rows as one, where their parts follow each other in the file. */

@@ -4,7 +4,7 @@ import type { Target } from "../target.ts";
 import { formatShape, type Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedMatrix } from "../weights.ts";
 import { gatherPanels, multiplyPanels, panelsInBlocks } from "./panels.ts";
-import { slice } from "./shape.ts";
+import { concat, slice } from "./shape.ts";
 
 /** Arithmetic in 8-bit integers, each row of x with a scale of its own; the other levels are many times slower on a CPU. */
 const INTEGER_ARITHMETIC = 4;
@@ -12,7 +12,7 @@ const INTEGER_ARITHMETIC = 4;
 /** x · Wᵀ (+ b) with a quantised weight [out, in], which stays packed. x [..., in] → [..., out]. */
 export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Value): Value {
   mustMultiply(x.graph, weight);
-  const [out, input] = weight.shape;
+  const [, input] = weight.shape;
   if (x.shape.at(-1) !== input) {
     throw new PaliGemmaError(
       "graph/shape",
@@ -21,7 +21,31 @@ export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Valu
   }
   return weight.panels && takesPanels(x.graph.target)
     ? multiplyPanels(x, weight.panels, bias)
-    : multiplyBlocks(x, weight, bias, (part) => part, out);
+    : multiplyInParts(x, weight, bias);
+}
+
+/**
+ * Bytes of scales that the runtime copies at once while it packs weights: 8 MiB. What a C library is given back of up to 32 MB it keeps for
+ * the next who asks, and from then on also what else is as large.
+ */
+const MOST_SCALES = 2 ** 23;
+
+/** The same in blocks, of a large matrix so many rows after the other. */
+function multiplyInParts(x: Value, weight: QuantizedMatrix, bias: Value | undefined): Value {
+  const { shape, blocks } = weight;
+  const [out, input] = shape;
+  const scales = out * Math.ceil(input / (blocks?.blockSize ?? input)) * Float32Array.BYTES_PER_ELEMENT;
+  const parts = Math.ceil(scales / MOST_SCALES);
+  const { part } = blocks ?? {};
+  if (parts === 1 || bias || !part || !x.graph.target.mapsFiles)
+    return multiplyBlocks(x, weight, bias, (all) => all, out);
+  const rows = Math.ceil(out / parts);
+  const products = Array.from({ length: parts }, (_, i) => {
+    const count = Math.min(rows, out - i * rows);
+    const some = { ...weight, shape: [count, input] as const, blocks: part(i * rows, count) };
+    return multiplyBlocks(x, some, undefined, (all) => all, count);
+  });
+  return concat(products, x.shape.length - 1);
 }
 
 /** The same in blocks, with what `pick` leaves of the rows of each part: so many. */
