@@ -19,7 +19,9 @@ import { dequantizeMatrix, quantizeMatrix } from "@paligemma/quantization";
 import {
   checkpointOf,
   memorySource,
+  ndTensor,
   openSafetensors,
+  quantizedParts,
   safetensorsBytes,
   type Checkpoint,
   type QuantizedFormat,
@@ -115,6 +117,49 @@ it.each([96, 4096])("one row of %i in 8 bits gives what it gives among others", 
     expect(relativeError(exact, (await product(shape, x)).slice(0, OUT))).toBeLessThan(
       TOLERANCES["quantization/rounding"],
     );
+});
+
+it.each([false, true])("a large matrix is packed in parts, zero points: %s", async (zeroPoints) => {
+  // Scales of 10 MB; rows that no number of parts divides.
+  const [out, width, blockSize] = [81_939, 496, 16];
+  const parts = quantizedParts("fc.weight", [out, width], { bits: 4, blockSize, zeroPoints });
+  const bytes = (count: number): Uint8Array<ArrayBuffer> => Uint8Array.from({ length: count }, (_, i) => (i * 37) >> 3);
+  const blocks = width / blockSize;
+  const scales = Float32Array.from({ length: out * blocks }, (_, i) => ((i % 7) - 3) / 64);
+  const tensors = [
+    ndTensor(parts.data.name, ndArray("uint8", parts.data.shape, bytes((out * width) / 2))),
+    ndTensor(parts.scales.name, ndArray("float32", parts.scales.shape, scales)),
+    ...(parts.zeroPoints
+      ? [ndTensor(parts.zeroPoints.name, ndArray("uint8", parts.zeroPoints.shape, bytes(out * Math.ceil(blocks / 2))))]
+      : []),
+  ];
+  const x = gaussian([1, width], 8, 1);
+  const ids = Array.from({ length: 8 }, (_, i) => Math.floor((i * (out - 1)) / 7));
+  const build = (target: Target): GraphModel =>
+    buildGraph("parts", target, (g) => {
+      const w = checkpointWeights(g, checkpointOf(tensors)).at("fc");
+      return {
+        y: linear(g.input("x", "float32", [1, width]), w, out),
+        rows: gatherQuantized(w.quantized("weight", [out, width])!, g.input("ids", "int64", ["n"])),
+      };
+    });
+  const model = build(backend.target);
+  const products = ({ nodes }: GraphModel): number => nodes.filter(({ op }) => op === "MatMulNBits").length;
+  expect([products(model), products(build({ ...CPU, mapsFiles: false }))]).toEqual([2, 1]);
+  await using session = await backend.compile(model);
+  const { host } = await session.run(
+    { x, ids: ndArray("int64", [ids.length], BigInt64Array.from(ids.map(BigInt))) },
+    { host: ["y", "rows"] },
+  );
+  const [y, rows] = [toFloat32(host["y"]!), toFloat32(host["rows"]!).data];
+  expect(y.shape).toEqual([1, out]);
+  const expected = ids.map((_, i) => x.data.reduce((sum, value, k) => sum + value * rows[i * width + k]!, 0));
+  expect(
+    relativeError(
+      expected,
+      ids.map((id) => y.data[id]!),
+    ),
+  ).toBeLessThan(TOLERANCES["quantization/product"]);
 });
 
 describe.each([
