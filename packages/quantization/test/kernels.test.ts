@@ -215,7 +215,7 @@ describe.each([
 
   it("turns bytes and no wider numbers around between its layers, unless an adapter adds to them", () => {
     if (!backend.target.fused.has("MatMulInteger")) return;
-    const widths = ({ nodes, values }: GraphModel): readonly (string | undefined)[] =>
+    const widths = ({ nodes, values = [] }: GraphModel): readonly (string | undefined)[] =>
       nodes
         .filter(({ op }) => op === "Transpose")
         .map(({ outputs }) => values.find(({ name }) => name === outputs[0])?.dtype);
