@@ -47,8 +47,9 @@ export function sessionOptions(
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     // A plan of the memory is kept for each set of shapes, and every step of a decoder has others: megabytes more with each.
     enableMemPattern: false,
-    // Graphs built here say which fused operators they want. Looking for more takes as long again as loading them.
-    graphOptimizationLevel: model.opset === undefined ? "basic" : "all",
+    // Graphs built here say which fused operators they want. Looking for more takes as long again as loading them, and a third of the
+    // time goes to looking for what could be computed once.
+    graphOptimizationLevel: model.opset !== undefined ? "all" : computesConstants(model) ? "basic" : "disabled",
     // 4 is fatal: errors are thrown, and need not be printed as well.
     logSeverityLevel: 4,
     ...(profile !== undefined && profileOptions(profile)),
@@ -68,6 +69,15 @@ export function sessionOptions(
       },
     },
   };
+}
+
+/** Operators that take no longer than reading what they would have made. */
+const FREE: ReadonlySet<string> = new Set(["Reshape", "Concat"]);
+
+/** True where something is worth being computed when the graph is loaded: of initializers alone, such as weights in another format. */
+function computesConstants({ nodes, initializers }: GraphModel): boolean {
+  const constant = new Set(["", ...initializers.map(({ name }) => name)]);
+  return nodes.some(({ op, inputs }) => !FREE.has(op) && inputs.every((input) => constant.has(input)));
 }
 
 function hasHalfMatrices({ initializers }: GraphModel): boolean {

@@ -11,11 +11,14 @@ import {
   buildGraph,
   cast,
   checkpointWeights,
+  concat,
   encodeOnnx,
   geluTanh,
   linear,
   matMul,
+  mul,
   type GraphModel,
+  type Value,
 } from "@paligemma/graph";
 import type { DType } from "@paligemma/core";
 import type { Checkpoint } from "@paligemma/weights";
@@ -161,17 +164,27 @@ describe("options of sessions", () => {
       y: geluTanh(add(g.input("x", "float32", ["n", 8]), g.constant(ndArray("float32", [8], new Float32Array(8))))),
     }));
     async function operators(model: GraphModel): Promise<readonly string[]> {
-      const optimizedModelFilePath = join(folder, `operators-${model.opset ?? "own"}.onnx`);
+      const optimizedModelFilePath = join(folder, `operators-${model.name}-${model.opset ?? "own"}.onnx`);
       const { bytes } = encodeOnnx(model, () => {
         throw new Error("no weights outside");
       });
       const session = await InferenceSession.create(bytes, { ...(await optionsFor(model)), optimizedModelFilePath });
       await session.release();
       const written = await readFile(optimizedModelFilePath, "latin1");
-      return ["FastGelu", "Add"].filter((name) => written.includes(`\u0022${String.fromCharCode(name.length)}${name}`));
+      return ["FastGelu", "Add", "Mul", "Concat"].filter((name) =>
+        written.includes(`\u0022${String.fromCharCode(name.length)}${name}`),
+      );
     }
     expect(await operators(gelu)).toEqual(["Add"]);
     expect(await operators({ ...gelu, opset: 23 })).toEqual(["FastGelu"]);
+    // What constants make is computed once, but for what takes no time in each run either.
+    const constants = (name: string, make: (a: Value, b: Value) => Value): GraphModel =>
+      buildGraph(name, CPU, (g) => {
+        const [a, b] = [1, 2].map((value) => g.constant(ndArray("float32", [1], Float32Array.of(value))));
+        return { y: add(g.input("x", "float32", ["n", 1]), make(a!, b!)) };
+      });
+    expect(await operators(constants("product", mul))).toEqual(["Add"]);
+    expect(await operators(constants("row", (a, b) => concat([a, b], 0)))).toEqual(["Add", "Concat"]);
   });
 
   test("threads rest when a run has ended", async () => {

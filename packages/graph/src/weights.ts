@@ -165,13 +165,7 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     const found = checkpoint.tensors.has(name) || slots.whole.has(name) ? undefined : findQuantized(checkpoint, name);
     if (!found) return undefined;
     if (!quantizedFits(found, shape)) throw misshapen(found.data, shape);
-    return {
-      shape,
-      name: found.data.name,
-      ...(found.sums
-        ? { blocks: undefined, panels: panels(found, found.sums) }
-        : { blocks: blocks(found), panels: undefined }),
-    };
+    return matrixOf(found, shape);
   }
 
   function joined(
@@ -182,14 +176,15 @@ export function checkpointWeights(graph: Graph, checkpoint: Checkpoint, slots: A
     const found = names.map((name) => findQuantized(checkpoint, name));
     if (!found.every((one, i) => one && quantizedFits(one, shapes[i]!))) return undefined;
     const whole = sideBySide(found as readonly QuantizedTensor[]);
-    return (
-      whole?.sums && {
-        shape: whole.shape,
-        name: whole.data.name,
-        blocks: undefined,
-        panels: panels(whole, whole.sums),
-      }
-    );
+    return whole && matrixOf(whole, whole.shape);
+  }
+
+  function matrixOf(stored: QuantizedTensor, shape: readonly [number, number]): QuantizedMatrix {
+    const { sums } = stored;
+    const parts = sums
+      ? { blocks: undefined, panels: panels(stored, sums) }
+      : { blocks: blocks(stored), panels: undefined };
+    return { shape, name: stored.data.name, ...parts };
   }
 
   const value = (ref: TensorRef): Value => graph.external(ref.name, ref.dtype, ref.shape, ref);

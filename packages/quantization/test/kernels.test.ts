@@ -167,7 +167,8 @@ describe.each([
   ["gated", true],
 ])("a perceptron of whole rows, %s", (_, gated) => {
   const [width, hidden] = [96, 384];
-  const layers = { ...(gated && { gate: "gate" }), up: "up", down: "down", hiddenSize: hidden, bias: !gated };
+  const sizes = { up: "up", down: "down", hiddenSize: hidden };
+  const layers = gated ? { ...sizes, gate: "gate" } : { ...sizes, bias: true };
   const parts = (
     [
       ["gate", hidden, width],

@@ -79,7 +79,8 @@ export function operatorTests(bench: Bench): void {
       );
       const between = gated ? { ...opened, data: opened.data.map((value, i) => value * up.data[i]!) } : opened;
       const expected = reference.linear(between, of("down.weight"), gated ? undefined : of("down.bias"));
-      const layers = { ...(gated && { gate: "gate" }), up: "up", down: "down", hiddenSize: 40, bias: !gated };
+      const sizes = { up: "up", down: "down", hiddenSize: 40 };
+      const layers = gated ? { ...sizes, gate: "gate" } : { ...sizes, bias: true };
       for (const few of [[], ["rows"]]) {
         const { y } = await runOnce(
           bench.backend,

@@ -101,28 +101,31 @@ function scaledProducts(bytes: Value, { count, rows, data, panelScales }: Quanti
   })[0]!;
 }
 
-/** What a perceptron multiplies with, and what it adds to the first product. */
+/** What a perceptron multiplies with. */
 export interface PerceptronPanels {
   readonly gate: QuantizedPanels | undefined;
   readonly up: QuantizedPanels;
   readonly down: QuantizedPanels;
-  readonly bias: Value | undefined;
 }
 
-/** No value of GELU's tanh form is below. */
-const LEAST_GELU = -0.1701;
+/** Values of GELU's tanh form are at most so far below 0. */
+const GELU_DEPTH = 0.1701;
 
 /**
- * gelu(x · Uᵀ + b) · Dᵀ, or, gated, (gelu(x · Gᵀ) ⊙ (x · Uᵀ)) · Dᵀ, of many rows: x [n, in] → [n, out]. What is between the products, the
- * largest of all that a layer makes, stays in the order of the panels in which it was made until it is bytes.
+ * gelu(x · Uᵀ + a) · Dᵀ + b, or, gated, (gelu(x · Gᵀ) ⊙ (x · Uᵀ)) · Dᵀ, of many rows: x [n, in] → [n, out]. What is between the products,
+ * the largest of all that a layer makes, stays in the order of the panels in which it was made until it is bytes.
  */
-export function perceptronOfPanels(x: Value, { gate, up, down, bias }: PerceptronPanels): Value {
+export function perceptronOfPanels(
+  x: Value,
+  { gate, up, down }: PerceptronPanels,
+  biases?: { readonly up: Value; readonly down: Value },
+): Value {
   const g = x.graph;
   const { bytes, scales } = byteRows(x);
   const first = gate ?? up;
   const { count, rows } = first;
   let h = mul(scaledProducts(bytes, first), scales); // [count, n, rows]
-  if (bias) h = add(h, reshape(bias, [count, 1, rows]));
+  if (biases) h = add(h, reshape(biases.up, [count, 1, rows]));
   h = geluTanh(h);
   // A factor of a whole row is the same before and after rounding.
   if (gate) h = mul(h, scaledProducts(bytes, up));
@@ -130,12 +133,13 @@ export function perceptronOfPanels(x: Value, { gate, up, down, bias }: Perceptro
   // Panel by panel first: numbers that lie side by side.
   const over = (op: "ReduceMax" | "ReduceMin"): Value =>
     reduce(op, reduce(op, h, 2, { keep: true }), 0, { keep: true });
-  const lowest = gate ? over("ReduceMin") : scalar(g, LEAST_GELU);
-  const unit = mul(max(over("ReduceMax"), sub(scalar(g, 0), lowest)), scalar(g, 1 / (MIDDLE - 1))); // [1, n, 1]
+  const depth = gate ? sub(scalar(g, 0), over("ReduceMin")) : scalar(g, GELU_DEPTH);
+  const unit = mul(max(over("ReduceMax"), depth), scalar(g, 1 / (MIDDLE - 1))); // [1, n, 1]
   // With one scale for all that is rounded the runtime does it in parallel.
   const rounded = sideBySide(quantize(div(h, unit), scalar(g, 1), middle(g)));
   const units = reshape(unit, scales.shape);
-  return mul(sideBySide(scaledProducts(rounded, down)), gate ? mul(units, scales) : units);
+  const y = mul(sideBySide(scaledProducts(rounded, down)), gate ? mul(units, scales) : units);
+  return biases ? add(y, biases.down) : y;
 }
 
 /** x · Wᵀ for the panels `chosen` (int64 [p]) alone: x [n, in] → [n, p · rows of a panel]. Same numbers as of the whole product. */

@@ -1,22 +1,25 @@
 import { PaliGemmaError } from "@paligemma/core";
 import { formatShape, type Value } from "../value.ts";
 import type { QuantizedPanels, Weights } from "../weights.ts";
-import { add, geluTanh, mul } from "./elementwise.ts";
+import { geluTanh, mul } from "./elementwise.ts";
 import { linear, linears } from "./linear.ts";
 import { perceptronOfPanels, type PerceptronPanels } from "./panels.ts";
 import { takesPanels } from "./quantized.ts";
 
-/** The names of a perceptron's linear layers, and its size. */
-export interface PerceptronOptions {
-  /** Gated: GELU is taken of this layer, and multiplied with `up`. */
-  readonly gate?: string;
+/** The names of a perceptron's linear layers, and its size; with a gate, or with biases. */
+export type PerceptronOptions = {
   readonly up: string;
   readonly down: string;
-  /** What `up` makes of each row. */
+  /** Numbers that `up` makes of each row. */
   readonly hiddenSize: number;
-  /** The layers have biases. Not of gated ones. */
-  readonly bias?: boolean;
-}
+} & (
+  | {
+      /** GELU is taken of what this layer makes, and multiplied with what `up` makes. */
+      readonly gate: string;
+      readonly bias?: never;
+    }
+  | { readonly gate?: never; readonly bias?: boolean }
+);
 
 /**
  * Two linear layers with GELU's tanh form between them, down(gelu(up(x))), or, gated, down(gelu(gate(x)) ⊙ up(x)). x [..., in] → [..., in]
@@ -26,13 +29,10 @@ export function perceptron(x: Value, w: Weights, options: PerceptronOptions): Va
   const width = x.shape.at(-1);
   if (typeof width !== "number")
     throw new PaliGemmaError("graph/shape", `perceptron: the last axis of ${formatShape(x.shape)} must be a number`);
-  const inPanels = panelsOf(x, w, options, width);
-  const biasOf = (name: string, size: number): Value | undefined =>
-    bias ? w.at(name).tensor("bias", [size]) : undefined;
-  if (inPanels) {
-    const y = perceptronOfPanels(x, { ...inPanels, bias: biasOf(up, hiddenSize) });
-    const last = biasOf(down, width);
-    return last ? add(y, last) : y;
+  const panels = panelsOf(x, w, options, width);
+  if (panels) {
+    const biasOf = (name: string, size: number): Value => w.at(name).tensor("bias", [size]);
+    return perceptronOfPanels(x, panels, bias ? { up: biasOf(up, hiddenSize), down: biasOf(down, width) } : undefined);
   }
   if (gate === undefined)
     return linear(geluTanh(linear(x, w.at(up), hiddenSize, { bias })), w.at(down), width, { bias });
@@ -46,7 +46,7 @@ function panelsOf(
   w: Weights,
   { gate, up, down, hiddenSize }: PerceptronOptions,
   width: number,
-): Omit<PerceptronPanels, "bias"> | undefined {
+): PerceptronPanels | undefined {
   if (shape.length !== 2 || !takesPanels(g.target) || !g.isMany(shape[0]!)) return undefined;
   const panels = (name: string, of: readonly [number, number]): QuantizedPanels | undefined =>
     w.at(name).lowRank("weight", of) ? undefined : w.at(name).quantized("weight", of)?.panels;

@@ -3,6 +3,7 @@ import type { Graph } from "../graph.ts";
 import type { Target } from "../target.ts";
 import { formatShape, type Value } from "../value.ts";
 import type { QuantizedBlocks, QuantizedMatrix } from "../weights.ts";
+import { add } from "./elementwise.ts";
 import { gatherPanels, multiplyPanels, panelsInBlocks } from "./panels.ts";
 import { concat, slice } from "./shape.ts";
 
@@ -25,27 +26,26 @@ export function multiplyQuantized(x: Value, weight: QuantizedMatrix, bias?: Valu
 }
 
 /**
- * Bytes of scales that the runtime copies at once while it packs weights: 8 MiB. What a C library is given back of up to 32 MB it keeps for
- * the next who asks, and from then on also what else is as large.
+ * Bytes of scales that the runtime copies at once while it packs a matrix: 8 MiB. A C library that was given back up to 32 MB keeps it for
+ * whoever asks next, and from then on everything else of that size as well.
  */
 const MOST_SCALES = 2 ** 23;
 
-/** The same in blocks, of a large matrix so many rows after the other. */
+/** The same in blocks, where weights are packed from files so many rows of a large matrix after the other. */
 function multiplyInParts(x: Value, weight: QuantizedMatrix, bias: Value | undefined): Value {
-  const { shape, blocks } = weight;
-  const [out, input] = shape;
-  const scales = out * Math.ceil(input / (blocks?.blockSize ?? input)) * Float32Array.BYTES_PER_ELEMENT;
-  const parts = Math.ceil(scales / MOST_SCALES);
-  const { part } = blocks ?? {};
-  if (parts === 1 || bias || !part || !x.graph.target.mapsFiles)
-    return multiplyBlocks(x, weight, bias, (all) => all, out);
+  const [out, input] = weight.shape;
+  const { part, blockSize = input } = weight.blocks ?? {};
+  const parts = Math.ceil((out * Math.ceil(input / blockSize) * Float32Array.BYTES_PER_ELEMENT) / MOST_SCALES);
+  const product = (of: QuantizedMatrix, added?: Value): Value =>
+    multiplyBlocks(x, of, added, (all) => all, of.shape[0]);
+  if (parts === 1 || !part || !x.graph.target.mapsFiles) return product(weight, bias);
   const rows = Math.ceil(out / parts);
   const products = Array.from({ length: parts }, (_, i) => {
     const count = Math.min(rows, out - i * rows);
-    const some = { ...weight, shape: [count, input] as const, blocks: part(i * rows, count) };
-    return multiplyBlocks(x, some, undefined, (all) => all, count);
+    return product({ ...weight, shape: [count, input], blocks: part(i * rows, count) });
   });
-  return concat(products, x.shape.length - 1);
+  const y = concat(products, x.shape.length - 1);
+  return bias ? add(y, bias) : y;
 }
 
 /** The same in blocks, with what `pick` leaves of the rows of each part: so many. */
