@@ -1,9 +1,18 @@
 import { createNodeBackend } from "@paligemma/backend-node";
 import { ndArray } from "@paligemma/core";
-import { add, buildGraph } from "@paligemma/graph";
+import { add, buildGraph, type GraphModel, type Target } from "@paligemma/graph";
 import { expect, test } from "vitest";
 
 const MEGABYTE = 2 ** 20;
+const one = ndArray("float32", [1], Float32Array.of(1));
+
+/** y = x + one, for so many numbers. */
+function adding(target: Target, count: number): GraphModel {
+  return buildGraph("adding", target, (g) => {
+    const x = g.input("x", "float32", [count]);
+    return { y: add(x, g.input("one", "float32", [1])) };
+  });
+}
 
 test("memory of a large tensor is given back when it is disposed, without a collection of garbage", async () => {
   await using backend = await createNodeBackend({ threads: 1 });
@@ -20,14 +29,9 @@ test("memory of a large tensor is given back when it is disposed, without a coll
 test("what runs write into tensors takes no more memory than the tensors", async () => {
   await using backend = await createNodeBackend({ threads: 1 });
   const count = 8 * MEGABYTE;
-  const model = buildGraph("adding", backend.target, (g) => {
-    const x = g.input("x", "float32", [count]);
-    return { y: add(x, g.input("one", "float32", [1])) };
-  });
-  await using session = await backend.compile(model);
+  await using session = await backend.compile(adding(backend.target, count));
   using x = await backend.upload(ndArray("float32", [count], new Float32Array(count)));
   using y = await backend.allocate("float32", [count]);
-  const one = ndArray("float32", [1], Float32Array.of(1));
   const run = async (): Promise<unknown> => await session.run({ x, one }, { into: { y } });
   await run();
   const before = process.memoryUsage.rss();
@@ -40,13 +44,8 @@ test("what runs write into tensors takes no more memory than the tensors", async
 test("a tensor that is disposed while runs go on stays until they end", async () => {
   await using backend = await createNodeBackend({ threads: 1 });
   const count = 4 * MEGABYTE;
-  const model = buildGraph("adding", backend.target, (g) => {
-    const x = g.input("x", "float32", [count]);
-    return { y: add(x, g.input("one", "float32", [1])) };
-  });
-  await using session = await backend.compile(model);
+  await using session = await backend.compile(adding(backend.target, count));
   const x = await backend.upload(ndArray("float32", [count], new Float32Array(count)));
-  const one = ndArray("float32", [1], Float32Array.of(1));
   const results = session.repeat!({ x, one }, { times: 40, host: ["y"], into: { y: x } });
   const seen: number[] = [];
   for await (const { host } of results) {

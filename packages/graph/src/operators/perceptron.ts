@@ -56,8 +56,7 @@ function panelsOf(
     first(up),
     panels(down, [width, hiddenSize]),
   ];
-  if (!content || !last) return undefined;
   // What is multiplied number by number must lie alike.
-  if (gate !== undefined && gating?.rows !== content.rows) return undefined;
-  return { gate: gating, up: content, down: last };
+  const alike = gate === undefined || gating?.rows === content?.rows;
+  return content && last && alike ? { gate: gating, up: content, down: last } : undefined;
 }
